@@ -1,0 +1,135 @@
+"""From what a user names to a folder on this machine: an existing folder, a preset, or a repository of the hub.
+
+Caching, revisions, mirrors (HF_ENDPOINT) and offline work (HF_HUB_OFFLINE) are those of huggingface_hub, which is
+imported here and in hub_errors.py alone, and only when a repository is asked for.
+"""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Final, TypedDict
+
+from altclip.checkpoints.hub_errors import explained
+from altclip.errors import CheckpointError, HubError, UsageError
+from altclip.models import PRESETS
+
+BUNDLED: Final = "mini"
+# Where the released weights of a preset are to be had.
+REPOSITORIES: Final = {
+    "altclip": "BAAI/AltCLIP",
+    "altclip-m9": "BAAI/AltCLIP-m9",
+    "clip-vit-l-14": "openai/clip-vit-large-patch14",
+}
+# Exact names: in the hub's patterns `*` also matches the `/` of sub-folders, which hold other models.
+_BESIDE: Final = (
+    "config.json", "preprocessor_config.json", "processor_config.json", "tokenizer.json", "tokenizer_config.json",
+    "special_tokens_map.json", "added_tokens.json", "sentencepiece.bpe.model", "vocab.json", "merges.txt", "vocab.txt",
+)  # fmt: skip
+_SAFETENSORS: Final = ("model.safetensors", "model.safetensors.index.json", "model-*.safetensors")
+_PICKLES: Final = ("pytorch_model.bin", "pytorch_model.bin.index.json", "pytorch_model-*.bin")
+
+
+class HubOptions(TypedDict, total=False):
+    """How a repository is fetched. token: a string, or True for that of `hf auth login`; use_auth_token: the same."""
+
+    revision: str | None
+    token: str | bool | None
+    use_auth_token: str | bool | None
+    cache_dir: str | Path | None
+    local_files_only: bool
+
+
+def resolve(
+    path_or_id: str | Path,
+    *,
+    revision: str | None = None,
+    token: str | bool | None = None,
+    use_auth_token: str | bool | None = None,
+    cache_dir: str | Path | None = None,
+    local_files_only: bool = False,
+    weights: bool = True,
+) -> Path:
+    """The folder with a model's files, fetched from the hub if need be.
+
+    Args:
+        path_or_id: an existing folder; else a preset (`mini` is in the package); else a hub id (`BAAI/AltCLIP-m9`).
+        weights: False fetches the small files alone.
+
+    Raises:
+        CheckpointError: a path that is no folder, or the bundled model is not in this installation.
+        HubError: the repository cannot be reached, does not exist, or may not be read yet; says how to go on.
+    """
+    folder = Path(path_or_id).expanduser()
+    if folder.is_dir():
+        return folder
+    name = str(path_or_id)
+    if name == BUNDLED:
+        return _bundled()
+    if name in PRESETS and name not in REPOSITORIES:
+        raise UsageError(f"preset '{name}' has no released weights: give a folder with trained ones")
+    if isinstance(path_or_id, Path) or folder.is_file() or not _is_hub_id(name):
+        raise CheckpointError(_no_folder(folder))
+    return _fetch(
+        REPOSITORIES.get(name, name),
+        revision=revision,
+        token=use_auth_token if token is None else token,
+        cache_dir=cache_dir,
+        local_files_only=local_files_only,
+        weights=weights,
+    )
+
+
+def _bundled() -> Path:
+    folder = Path(str(files("altclip") / "assets" / BUNDLED))
+    if not folder.is_dir():
+        raise CheckpointError(f"the bundled model is not in this installation ({folder} is absent): reinstall altclip")
+    return folder
+
+
+def _is_hub_id(name: str) -> bool:
+    """`name` or `owner/name`; anything that begins like a path or goes deeper is a path."""
+    parts = name.split("/")
+    return len(parts) <= 2 and all(parts) and not name.startswith((".", "~")) and "\\" not in name
+
+
+def _no_folder(folder: Path) -> str:
+    if folder.is_file():
+        return f"{folder} is a file: give the folder it is in, with its config.json"
+    return f"{folder} is no folder here, and no preset ({', '.join(PRESETS)}) nor hub id (owner/name) has this form"
+
+
+def _fetch(
+    repository: str, *, revision: str | None, token: str | bool | None, cache_dir: str | Path | None,
+    local_files_only: bool, weights: bool,
+) -> Path:  # fmt: skip
+    import huggingface_hub
+
+    # the last are those of its HTTP library, which differs between its versions
+    expected: tuple[Any, ...] = (OSError, ValueError, *huggingface_hub.errors.HfHubHTTPError.__bases__)
+
+    def fetch(names: tuple[str, ...]) -> Path:
+        try:
+            folder = huggingface_hub.snapshot_download(
+                repository, revision=revision, token=token, cache_dir=cache_dir, local_files_only=local_files_only,
+                allow_patterns=list(names),
+            )  # fmt: skip
+        except expected as error:
+            raise explained(error, repository, revision, cache_dir) from error
+        return Path(folder)
+
+    folder = fetch(_BESIDE + _SAFETENSORS if weights else _BESIDE)
+    if not weights or _holds(folder, _SAFETENSORS):
+        return folder
+    folder = fetch(_BESIDE + _PICKLES)
+    if _holds(folder, _PICKLES):
+        return folder
+    found = ", ".join(sorted(p.name for p in folder.iterdir())) or "nothing"
+    raise HubError(
+        f"no weights of {repository} are on this machine ({folder} has {found}): expected {_SAFETENSORS[0]} or "
+        f"{_PICKLES[0]}. If the repository has them, fetch them where there is a network: hf download {repository}"
+    )
+
+
+def _holds(folder: Path, names: tuple[str, ...]) -> bool:
+    return any(any(folder.glob(name)) for name in names)

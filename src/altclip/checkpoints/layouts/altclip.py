@@ -1,0 +1,105 @@
+"""AltCLIP as transformers writes it: both towers, or the text tower alone. AltCLIP-m9 and mini are of this layout.
+
+Several spellings are read: transformers 5 numbers the layers of a dual model's image tower `encoder.layer.N`, 4
+`encoder.layers.N`; the text tower is `text_model.roberta.encoder.layer.N`, alone `roberta.encoder.layers.N` or, from 4,
+`roberta.encoder.layer.N`. Written is the spelling of transformers 4, which all versions read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from altclip.checkpoints.layouts import tables
+from altclip.checkpoints.layouts.base import Layout, Settings
+from altclip.checkpoints.layouts.sections import Section, number, part
+from altclip.models import Head, ModelConfig, TextConfig, VisionConfig, heads_of
+
+VISION: Final = Section(
+    VisionConfig,
+    "altclip_vision_model",
+    {  # ViT-B/32, not the ViT-L/14 of the released models
+        "hidden_size": 768, "intermediate_size": 3072, "projection_dim": 512, "num_hidden_layers": 12,
+        "num_attention_heads": 12, "num_channels": 3, "image_size": 224, "patch_size": 32, "hidden_act": "quick_gelu",
+        "layer_norm_eps": 1e-5, "attention_dropout": 0.0, "initializer_range": 0.02, "initializer_factor": 1.0,
+    },
+)  # fmt: skip
+TEXT: Final = Section(
+    TextConfig,
+    "altclip_text_model",
+    {
+        "vocab_size": 250002, "hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 24,
+        "num_attention_heads": 16, "max_position_embeddings": 514, "hidden_act": "gelu", "layer_norm_eps": 1e-5,
+        "initializer_range": 0.02, "initializer_factor": 0.02, "pad_token_id": 1, "bos_token_id": 0,
+        "eos_token_id": 2, "hidden_dropout_prob": 0.1, "attention_probs_dropout_prob": 0.0, "type_vocab_size": 1,
+        "project_dim": 768,
+    },
+    fixed={"architecture": "xlm-roberta"},
+)  # fmt: skip
+DUAL: Final[Mapping[str, Any]] = {"projection_dim": 768, "logit_scale_init_value": 2.6592, "initializer_factor": 1.0}
+
+# The text tower without the projection into the shared space.
+TEXT_HEADS: Final = {"retrieval": Head(norm="pre_LN", linear="transformation")}
+_READOUT: Final = (("text.norms.pre_LN", "pre_LN"), ("text.linears.transformation", "transformation"))
+_UNUSED: Final = (*tables.BUFFERS, r"(^|\.)roberta\.pooler\.")
+
+
+def _read(settings: Mapping[str, Any]) -> ModelConfig:
+    return ModelConfig(
+        vision=VISION.read(part(settings, "vision", VISION)),
+        text=TEXT.read(part(settings, "text", TEXT)),
+        projection_dim=int(number(settings, "projection_dim", DUAL["projection_dim"])),
+        logit_scale_init_value=number(settings, "logit_scale_init_value", DUAL["logit_scale_init_value"]),
+        heads=heads_of("altclip"),
+    )
+
+
+def _write(config: ModelConfig) -> Settings:
+    space = {"projection_dim": config.projection_dim}
+    towers = {} if config.text is None else {"text_config": TEXT.write(config.text)}
+    if config.vision is not None:
+        towers["vision_config"] = VISION.write(config.vision, **space)
+    scale = {"logit_scale_init_value": config.logit_scale_init_value}
+    return {**DUAL, **scale, **space, **towers, "model_type": "altclip", "architectures": ["AltCLIPModel"]}
+
+
+def _write_text(config: ModelConfig) -> Settings:
+    return {**({} if config.text is None else TEXT.write(config.text)), "architectures": ["AltCLIPTextModel"]}
+
+
+def _is_xlm_r(config: ModelConfig) -> bool:
+    return config.text is not None and config.text.architecture == "xlm-roberta"
+
+
+ALTCLIP: Final = Layout(
+    name="Hugging Face AltCLIP",
+    rows=(
+        *tables.vit("vision_model."),
+        *tables.bert("text_model.roberta."),
+        *((ours, f"text_model.{theirs}") for ours, theirs in _READOUT),
+        ("text.projections.text_projection", "text_projection"),
+        ("visual_projection", "visual_projection"),
+        ("logit_scale", "logit_scale"),
+    ),
+    starts=("text_model.roberta.", "vision_model."),
+    aliases=(
+        (r"^vision_model\.encoder\.layer\.", "vision_model.encoder.layers."),
+        (r"^text_model\.roberta\.encoder\.layers\.", "text_model.roberta.encoder.layer."),
+    ),
+    ignored=_UNUSED,
+    read=_read,
+    write=_write,
+    holds=lambda config: _is_xlm_r(config) and config.vision is not None and config.heads == heads_of("altclip"),
+)
+
+ALTCLIP_TEXT: Final = Layout(
+    name="Hugging Face AltCLIPTextModel",
+    rows=(*tables.bert("roberta."), *_READOUT),
+    starts=("roberta.", "transformation."),
+    aliases=((r"^text_model\.", ""), (r"^roberta\.encoder\.layers\.", "roberta.encoder.layer.")),
+    lacks=("vision_model.",),
+    ignored=_UNUSED,
+    read=lambda settings: ModelConfig(vision=None, text=TEXT.read(settings), heads=TEXT_HEADS),
+    write=_write_text,
+    holds=lambda config: _is_xlm_r(config) and config.vision is None and config.heads == TEXT_HEADS,
+)

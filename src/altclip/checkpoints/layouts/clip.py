@@ -1,0 +1,94 @@
+"""CLIP as transformers writes it, and an image tower alone (CLIP's and AltCLIP's are the same ViT, name by name)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from altclip.checkpoints.layouts import tables
+from altclip.checkpoints.layouts.altclip import VISION as ALTCLIP_VISION
+from altclip.checkpoints.layouts.base import Layout, Settings
+from altclip.checkpoints.layouts.sections import Section, number, part
+from altclip.models import ModelConfig, TextConfig, VisionConfig, heads_of
+
+VISION: Final = Section(VisionConfig, "clip_vision_model", ALTCLIP_VISION.defaults)
+TEXT: Final = Section(
+    TextConfig,
+    "clip_text_model",
+    {
+        "vocab_size": 49408, "hidden_size": 512, "intermediate_size": 2048, "projection_dim": 512,
+        "num_hidden_layers": 12, "num_attention_heads": 8, "max_position_embeddings": 77, "hidden_act": "quick_gelu",
+        "layer_norm_eps": 1e-5, "attention_dropout": 0.0, "initializer_range": 0.02, "initializer_factor": 1.0,
+        "pad_token_id": 1, "bos_token_id": 49406, "eos_token_id": 49407,
+    },
+    renamed={"attention_dropout": "attention_probs_dropout_prob"},
+    fixed={"architecture": "clip", "type_vocab_size": 0, "hidden_dropout_prob": 0.0},
+)  # fmt: skip
+DUAL: Final[Mapping[str, Any]] = {"projection_dim": 512, "logit_scale_init_value": 2.6592, "initializer_factor": 1.0}
+
+
+def _read(settings: Mapping[str, Any]) -> ModelConfig:
+    return ModelConfig(
+        vision=VISION.read(part(settings, "vision", VISION)),
+        text=TEXT.read(part(settings, "text", TEXT)),
+        projection_dim=int(number(settings, "projection_dim", DUAL["projection_dim"])),
+        logit_scale_init_value=number(settings, "logit_scale_init_value", DUAL["logit_scale_init_value"]),
+        heads=heads_of("clip"),
+    )
+
+
+def _write(config: ModelConfig) -> Settings:
+    space = {"projection_dim": config.projection_dim}
+    towers = {} if config.text is None else {"text_config": TEXT.write(config.text, **space)}
+    if config.vision is not None:
+        towers["vision_config"] = VISION.write(config.vision, **space)
+    scale = {"logit_scale_init_value": config.logit_scale_init_value}
+    return {**DUAL, **scale, **space, **towers, "model_type": "clip", "architectures": ["CLIPModel"]}
+
+
+def _read_vision(settings: Mapping[str, Any]) -> ModelConfig:
+    width = int(number(settings, "projection_dim", DUAL["projection_dim"]))
+    return ModelConfig(vision=VISION.read(settings), text=None, projection_dim=width, heads={})
+
+
+def _write_vision(config: ModelConfig) -> Settings:
+    values = {} if config.vision is None else VISION.write(config.vision, projection_dim=config.projection_dim)
+    return {**values, "architectures": ["CLIPVisionModelWithProjection"]}
+
+
+CLIP: Final = Layout(
+    name="Hugging Face CLIP",
+    rows=(
+        *tables.vit("vision_model."),
+        *tables.clip_text("text_model."),
+        ("text.norms.final_norm", "text_model.final_layer_norm"),
+        ("text.projections.text_projection", "text_projection"),
+        ("visual_projection", "visual_projection"),
+        ("logit_scale", "logit_scale"),
+    ),
+    starts=("text_model.embeddings.token_embedding", "vision_model."),
+    ignored=tables.BUFFERS,
+    read=_read,
+    write=_write,
+    holds=lambda config: (
+        config.text is not None
+        and config.text.architecture == "clip"
+        and config.vision is not None
+        and config.heads == heads_of("clip")
+    ),
+)
+
+IMAGE_TOWER: Final = Layout(
+    name="Hugging Face CLIP or AltCLIP image tower",
+    rows=(*tables.vit("vision_model."), ("visual_projection", "visual_projection")),
+    starts=("vision_model.embeddings.patch_embedding",),
+    lacks=("text_model.",),
+    aliases=(
+        (r"^(embeddings|encoder|pre_layrnorm|post_layernorm)\.", r"vision_model.\1."),
+        (r"^vision_model\.encoder\.layer\.", "vision_model.encoder.layers."),
+    ),
+    ignored=tables.BUFFERS,
+    read=_read_vision,
+    write=_write_vision,
+    holds=lambda config: config.vision is not None and config.text is None,
+)

@@ -1,0 +1,71 @@
+"""A folder opened: its configuration, its weight files, and the layout that ties the two."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+
+from altclip.checkpoints.layouts import Layout, layout_of
+from altclip.checkpoints.weights import Weights, open_weights, read_json
+from altclip.errors import LayoutError, UsageError
+from altclip.models import DualEncoder, ModelConfig
+
+CONFIG_NAME: Final = "config.json"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A folder whose layout is known. settings: its config.json; config: the same as a model's."""
+
+    folder: Path
+    settings: Mapping[str, Any]
+    weights: Weights
+    layout: Layout
+    config: ModelConfig
+
+
+def read_settings(folder: Path) -> dict[str, Any]:
+    """The content of a folder's config.json. Raises LayoutError if there is none."""
+    path = folder / CONFIG_NAME
+    if not path.is_file():
+        found = ", ".join(sorted(p.name for p in folder.iterdir())[:20]) or "nothing"
+        raise LayoutError(f"{folder} has no {CONFIG_NAME}: expected a folder that save_pretrained wrote, found {found}")
+    return read_json(path)
+
+
+def open_checkpoint(folder: Path) -> Checkpoint:
+    """Tell the layout of a folder and read its configuration; weights are listed, not read.
+
+    Raises:
+        LayoutError: config.json or the weights are absent, no layout fits, or the configuration is none we compute.
+        WeightsError: a weight file is damaged.
+        UnsafeFileError: a pickle that carries code.
+    """
+    settings, weights = read_settings(folder), open_weights(folder)
+    try:
+        layout = layout_of(settings, weights.entries)
+    except LayoutError as error:
+        raise LayoutError(f"{folder}: {error}") from error
+    try:
+        config = layout.read(settings)
+    except LayoutError as error:
+        raise LayoutError(f"{folder / CONFIG_NAME}, read as {layout.name}: {error}") from error
+    return Checkpoint(folder, settings, weights, layout, config)
+
+
+def empty_model(config: ModelConfig) -> DualEncoder:
+    """The model without memory for its weights (on the meta device)."""
+    with torch.device("meta"):
+        return DualEncoder(config)
+
+
+def empty_model_of(checkpoint: Checkpoint) -> DualEncoder:
+    """The model that a folder's configuration describes, without weights. Raises LayoutError if it cannot be built."""
+    try:
+        return empty_model(checkpoint.config)
+    except UsageError as error:
+        raise LayoutError(f"{checkpoint.folder / CONFIG_NAME}: {error}") from error

@@ -1,0 +1,111 @@
+"""Parameter groups, learning-rate schedules, and Muon.
+
+Muon (Jordan et al. 2024) orthogonalises the momentum of each weight matrix by a Newton-Schulz iteration. torch ships one,
+which computes in bfloat16: on CPUs without bfloat16 arithmetic it costs more than the model. This one keeps the matrices'
+own precision and treats equal shapes as one batch.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+
+import torch
+from torch import Tensor, nn
+
+from altclip.errors import UsageError
+from altclip.train.config import OptimizerConfig
+
+_QUINTIC = (3.4445, -4.7750, 2.0315)  # Jordan et al.: steepest at zero, settles in [0.7, 1.2]
+
+
+class Muon(torch.optim.Optimizer):
+    """Momentum, orthogonalised, for two-dimensional weights. Decay is decoupled, as in AdamW."""
+
+    def __init__(self, params: Iterable[nn.Parameter], lr: float, weight_decay: float, momentum: float = 0.95) -> None:
+        super().__init__(params, {"lr": lr, "weight_decay": weight_decay, "momentum": momentum})
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
+        for group in self.param_groups:
+            by_shape: dict[tuple[int, ...], list[nn.Parameter]] = defaultdict(list)
+            for weight in group["params"]:
+                if weight.grad is not None:
+                    by_shape[tuple(weight.shape)].append(weight)
+            for (rows, columns), weights in by_shape.items():
+                moves = orthogonalised(torch.stack([self._momentum(weight, group["momentum"]) for weight in weights]))
+                for weight, move in zip(weights, moves, strict=True):
+                    weight.mul_(1 - group["lr"] * group["weight_decay"])
+                    weight.add_(move, alpha=-group["lr"] * max(1.0, rows / columns) ** 0.5)
+
+    def _momentum(self, weight: nn.Parameter, momentum: float) -> Tensor:
+        """Nesterov's momentum of a gradient."""
+        grad = weight.grad if weight.grad is not None else torch.zeros_like(weight)
+        average = self.state[weight].setdefault("momentum", torch.zeros_like(weight))
+        average.lerp_(grad, 1 - momentum)
+        return grad.lerp(average, momentum)
+
+
+def orthogonalised(matrices_NRC: Tensor, steps: int = 5) -> Tensor:
+    """Each matrix with its singular values brought near one."""
+    if matrices_NRC.shape[-2] > matrices_NRC.shape[-1]:
+        return orthogonalised(matrices_NRC.mT, steps).mT
+    a, b, c = _QUINTIC
+    x = matrices_NRC / (matrices_NRC.norm(dim=(-2, -1), keepdim=True) + 1e-7)
+    for _ in range(steps):
+        gram = x @ x.mT
+        x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
+    return x
+
+
+def build_optimizers(model: nn.Module, config: OptimizerConfig) -> list[torch.optim.Optimizer]:
+    """One or two optimizers over the parameters that need gradients.
+
+    `groups` maps a pattern of parameter names to a factor on the learning rate; the first that matches counts.
+    """
+    trained = {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
+    if unused := [pattern for pattern in config.groups if not any(re.search(pattern, name) for name in trained)]:
+        raise UsageError(f"optimizer.groups: no trained parameter matches {', '.join(unused)}")
+    muon = {n: w for n, w in trained.items() if config.name == "muon" and w.ndim == 2 and ".layers." in n}
+    rest = {name: weight for name, weight in trained.items() if name not in muon}
+    optimizers: list[torch.optim.Optimizer] = []
+    if rest:
+        optimizers.append(torch.optim.AdamW(_groups(rest, config, config.learning_rate), betas=config.betas, eps=config.eps))
+    if muon:
+        groups = _groups(muon, config, config.matrix_learning_rate)
+        optimizers.append(Muon(groups, config.matrix_learning_rate, config.weight_decay))  # type: ignore[arg-type]
+    return optimizers
+
+
+def _groups(weights: Mapping[str, nn.Parameter], config: OptimizerConfig, rate: float) -> list[dict[str, object]]:
+    """Groups of equal rate and decay: matrices decay; norms, biases and scalars do not."""
+    groups: dict[tuple[float, float], list[nn.Parameter]] = defaultdict(list)
+    for name, weight in weights.items():
+        factor = next((factor for pattern, factor in config.groups.items() if re.search(pattern, name)), 1.0)
+        groups[factor, config.weight_decay if weight.ndim >= 2 else 0.0].append(weight)
+    return [
+        {"params": params, "lr": rate * factor, "base_lr": rate * factor, "weight_decay": decay}
+        for (factor, decay), params in groups.items()
+    ]
+
+
+def rate_factor(step: int, steps: int, config: OptimizerConfig) -> float:
+    """Factor on the learning rates at a step: linear warm-up, then the schedule down to `final_share`."""
+    if step < config.warmup_steps:
+        return (step + 1) / config.warmup_steps
+    done = (step - config.warmup_steps) / max(1, steps - config.warmup_steps)
+    falling = {
+        "constant": 1.0,
+        "linear": 1 - done,
+        "trapezoid": min(1.0, (1 - done) / max(config.decay_share, 1e-9)),
+        "cosine": (1 + math.cos(math.pi * done)) / 2,
+    }[config.schedule]
+    return config.final_share + (1 - config.final_share) * falling
+
+
+def set_rates(optimizers: Iterable[torch.optim.Optimizer], factor: float) -> None:
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            group["lr"] = group["base_lr"] * factor

@@ -1,0 +1,1 @@
+"""The tests of altclip; tests/conftest.py holds what they share."""

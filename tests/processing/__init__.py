@@ -1,0 +1,1 @@
+"""Tests of pictures and texts on their way to the towers."""
