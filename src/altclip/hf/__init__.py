@@ -1,4 +1,4 @@
-"""The class names of the model cards, for code written for transformers: thin over models, checkpoints and processing."""
+"""The class names of the model cards, for code written for transformers; thin over models and checkpoints."""
 
 from altclip.hf.config import AltCLIPConfig, AltCLIPTextConfig, AltCLIPVisionConfig
 from altclip.hf.models import AltCLIP, AltCLIPModel

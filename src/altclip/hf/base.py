@@ -96,6 +96,7 @@ def packed(output: ModelOutput, return_dict: bool) -> ModelOutput | tuple[Any, .
 
 
 def on_request(tensors: list[Tensor], asked: bool) -> tuple[Tensor, ...] | None:
+    """The hidden states or attentions, if they were asked for."""
     return tuple(tensors) if asked else None
 
 

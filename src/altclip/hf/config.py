@@ -1,4 +1,4 @@
-"""Configurations with the names, defaults and ways of transformers' classes: attributes that may be set, unknown ones kept."""
+"""Configurations with the names, defaults and ways of transformers' classes; values that they do not know are kept."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Config:
         raise NotImplementedError
 
     def __eq__(self, other: object) -> bool:
-        return type(self) is type(other) and self.to_dict() == getattr(other, "to_dict")()
+        return isinstance(other, Config) and type(self) is type(other) and self.to_dict() == other.to_dict()
 
     __hash__ = None  # type: ignore[assignment]
 
@@ -75,10 +75,9 @@ class _Tower(Config):
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], **changes: Any) -> Self:
         """From a config.json of this tower, or of a model with both."""
-        section = layout.TEXT if cls.part_name == "text" else layout.VISION
         if any(f"{cls.part_name}_config{old}" in values for old in ("", "_dict")):
             check_model_type(values, AltCLIPConfig.accepted)
-            return cls(**{**deepcopy(dict(part(values, cls.part_name, section))), **changes})
+            return cls(**{**deepcopy(dict(part(values, cls.part_name, cls.defaults))), **changes})
         return super().from_dict(values, **changes)
 
 
@@ -125,10 +124,10 @@ class AltCLIPConfig(Config):
         super().__init__(**values)
         if not isinstance(text_config, AltCLIPTextConfig):
             given = {"text_config": text_config, **old}
-            text_config = AltCLIPTextConfig(**part(given, "text", layout.TEXT))
+            text_config = AltCLIPTextConfig(**part(given, "text", layout.TEXT.defaults))
         if not isinstance(vision_config, AltCLIPVisionConfig):
             given = {"vision_config": vision_config, **old}
-            vision_config = AltCLIPVisionConfig(**part(given, "vision", layout.VISION))
+            vision_config = AltCLIPVisionConfig(**part(given, "vision", layout.VISION.defaults))
         self.text_config, self.vision_config = text_config, vision_config
 
     @classmethod

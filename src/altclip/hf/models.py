@@ -37,12 +37,12 @@ class AltCLIPModel(PretrainedModel):
     @property
     def text_model(self) -> AltCLIPTextModel:
         """The text tower, sharing its weights with this model."""
-        return AltCLIPTextModel(self.config.text_config, self.dual.text).train(self.training)
+        return AltCLIPTextModel(self.config.text_config, self.dual.text)
 
     @property
     def vision_model(self) -> AltCLIPVisionModel:
         """The image tower, sharing its weights with this model."""
-        return AltCLIPVisionModel(self.config.vision_config, self.dual.vision).train(self.training)
+        return AltCLIPVisionModel(self.config.vision_config, self.dual.vision)
 
     @property
     def text_projection(self) -> nn.Module:

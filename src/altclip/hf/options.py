@@ -1,4 +1,4 @@
-"""The keyword arguments of `from_pretrained`, sorted: how to fetch, what to change in the configuration, what is moot."""
+"""The keyword arguments of `from_pretrained`, sorted: how to fetch, what to change, what is moot."""
 
 from __future__ import annotations
 

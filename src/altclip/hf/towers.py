@@ -29,6 +29,7 @@ class AltCLIPTextModel(PretrainedModel):
         super().__init__()
         self.config = config
         self.text = initialise(DualEncoder(config.model_config())).text if text is None else text
+        self.training = self.text.training  # modules that were there before keep their mode
 
     def forward(
         self,
@@ -79,6 +80,7 @@ class AltCLIPVisionModel(PretrainedModel):
         super().__init__()
         self.config = config
         self.vision = initialise(DualEncoder(config.model_config())).vision if vision is None else vision
+        self.training = self.vision.training
 
     def forward(
         self,
@@ -91,7 +93,7 @@ class AltCLIPVisionModel(PretrainedModel):
         """Features of images (B, C, S, S).
 
         Returns:
-            last_hidden_state (B, L, hidden_size), the class token first; pooler_output (B, hidden_size), the class token
+            last_hidden_state (B, L, hidden_size), the class token first; pooler_output (B, hidden_size), that token
             normalised; on request hidden_states and attentions of every layer.
         """
         weights, hidden, as_dict = self.asked(

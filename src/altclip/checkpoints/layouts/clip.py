@@ -29,8 +29,8 @@ DUAL: Final[Mapping[str, Any]] = {"projection_dim": 512, "logit_scale_init_value
 
 def _read(settings: Mapping[str, Any]) -> ModelConfig:
     return ModelConfig(
-        vision=VISION.read(part(settings, "vision", VISION)),
-        text=TEXT.read(part(settings, "text", TEXT)),
+        vision=VISION.read(part(settings, "vision", VISION.defaults)),
+        text=TEXT.read(part(settings, "text", TEXT.defaults)),
         projection_dim=int(number(settings, "projection_dim", DUAL["projection_dim"])),
         logit_scale_init_value=number(settings, "logit_scale_init_value", DUAL["logit_scale_init_value"]),
         heads=heads_of("clip"),

@@ -45,7 +45,7 @@ class Section(Generic[C]):
         return {**values, "model_type": self.model_type, **more}
 
 
-def part(settings: Mapping[str, Any], name: str, section: Section[C]) -> Mapping[str, Any]:
+def part(settings: Mapping[str, Any], name: str, defaults: Mapping[str, Any]) -> Mapping[str, Any]:
     """The values of one tower in a file for both.
 
     Files of 2022 nest them as `text_config_dict`; where that stands beside `text_config`, it wins together with the
@@ -53,7 +53,7 @@ def part(settings: Mapping[str, Any], name: str, section: Section[C]) -> Mapping
     """
     values = _mapping(settings, f"{name}_config")
     old = _mapping(settings, f"{name}_config_dict")
-    return {**values, **section.defaults, **old} if old else values
+    return {**values, **defaults, **old} if old else values
 
 
 def number(settings: Mapping[str, Any], name: str, default: float) -> float:
