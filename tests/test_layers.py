@@ -19,7 +19,7 @@ ROWS: dict[str, int] = {
         8: "__main__",
         7: "cli",
         6: "cluster serve",
-        5: "train bench",
+        5: "train bench demo",
         4: "evaluate search diffusion export",
         3: "encoder engines hf",
         2: "checkpoints data",

@@ -22,7 +22,17 @@ from collections.abc import Sequence
 
 
 class AltclipError(Exception):
-    """Base of all errors raised on purpose."""
+    """Base of all errors raised on purpose; survives pickling, as worker processes need."""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _rebuild, (type(self), self.args, vars(self))
+
+
+def _rebuild(kind: type[AltclipError], arguments: tuple[object, ...], state: dict[str, object]) -> AltclipError:
+    """An error as it was; its `__init__` takes other arguments than the finished message, and is left out."""
+    error = kind.__new__(kind, *arguments)
+    vars(error).update(state)
+    return error
 
 
 class UsageError(AltclipError, ValueError):

@@ -31,11 +31,17 @@ def contrastive_loss(images_ND: Tensor, texts_ND: Tensor, logit_scale: Tensor, k
     return (F.cross_entropy(logits_NN, target_N) + F.cross_entropy(logits_NN.T, target_N)) / 2
 
 
-def distillation_loss(student_ND: Tensor, teacher_ND: Tensor) -> Tensor:
-    """Mean over texts of the squared distance between student and teacher features, averaged over the width; float32."""
+def distillation_loss(student_ND: Tensor, teacher_ND: Tensor, counts_N: Tensor | None = None) -> Tensor:
+    """Mean over texts of the squared distance between student and teacher features, averaged over the width; float32.
+
+    counts: how often each text counts in the mean (all once). Raises UsageError where the shapes differ.
+    """
     if student_ND.shape != teacher_ND.shape:
         raise UsageError(
             f"student features {tuple(student_ND.shape)} and teacher features {tuple(teacher_ND.shape)} differ: "
             "give the student the teacher's projection_dim"
         )
-    return F.mse_loss(student_ND.float(), teacher_ND.float())
+    if counts_N is None:
+        return F.mse_loss(student_ND.float(), teacher_ND.float())
+    errors_N = (student_ND.float() - teacher_ND.float()).square().mean(1)
+    return (errors_N * counts_N).sum() / counts_N.sum()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from pathlib import Path
+from typing import Any
 
 import sentencepiece
 import tokenizers
@@ -36,6 +37,10 @@ ODD = [
     "\u200b\u00a0\u2028z",
     "e\u0301 ﬁ ① Ａｂｃ",
 ]
+
+TEXTS = [*SENTENCES, *ODD]
+SPECIALS = ["<s>", "</s>", "<pad>", "<unk>", "<mask>", "[CLS]", "[SEP]", "[MASK]", "[PAD]", "<|startoftext|>"]
+SPECIALS += ["<|endoftext|>", "＜/s＞", "<</s>/s>", "a</s>b", "<s><s>", "x [SEP] y", "</S>", "<|ENDOFTEXT|>"]
 
 
 def sentencepiece_folder(folder: Path) -> Path:
@@ -109,3 +114,24 @@ FOLDERS = {
     "merges": merges_folder,
     "json": json_folder,
 }
+KINDS = list(FOLDERS)
+
+
+def theirs(kind: str, folder: Path) -> Any:
+    """transformers' tokenizer of the same files."""
+    import transformers
+
+    if kind == "json":
+        tokens = {
+            "bos": "<s>",
+            "eos": "</s>",
+            "unk": "<unk>",
+            "sep": "</s>",
+            "pad": "<pad>",
+            "cls": "<s>",
+            "mask": "<mask>",
+        }
+        named = {f"{role}_token": token for role, token in tokens.items()}  # transformers cannot guess them
+        return transformers.PreTrainedTokenizerFast(tokenizer_file=str(folder / "tokenizer.json"), **named)
+    names = {"sentencepiece": "XLMRobertaTokenizer", "vocabulary": "BertTokenizer", "merges": "CLIPTokenizer"}
+    return getattr(transformers, names[kind]).from_pretrained(folder)

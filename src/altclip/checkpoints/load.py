@@ -21,7 +21,7 @@ from altclip.errors import WeightsError
 from altclip.models import DualEncoder, initialise
 
 _CONSTANT: Final = "logit_scale"  # the one parameter with an initial value that the configuration gives
-_CHUNK: Final = 2**24  # elements looked at together for NaN: the copy that half precision needs stays small
+_CHUNK: Final = 2**22  # elements looked at together for NaN: the copy that half precision needs stays small
 
 
 def load_model(
@@ -94,20 +94,22 @@ def _compare(module: nn.Module, checkpoint: Checkpoint) -> LoadReport:
     parameters = {ours: tuple(p.shape) for ours, p in module.named_parameters()}
     wanted = {theirs: (ours, parameters[ours]) for ours in parameters if (theirs := layout.theirs(ours))}
     homeless = [ours for ours in parameters if not layout.theirs(ours) and ours != _CONSTANT]
-    elsewhere = {layout.theirs(ours) for ours, _ in empty_model_of(checkpoint).named_parameters()}
     found = {layout.canonical(key): key for key in entries}
     twice = [key for key in entries if found[layout.canonical(key)] != key]
     both = [name for name in wanted if name in found]
     shapes = {name: (entries[found[name]].shape, wanted[name][1]) for name in both}
     rest = [name for name in found if name not in wanted]
+    ignored = {name for name in rest if layout.is_ignored(name)}
+    if len(ignored) < len(rest):  # of another part of the same model, perhaps
+        ignored.update(layout.theirs(ours) or "" for ours, _ in empty_model_of(checkpoint).named_parameters())
     return LoadReport(
         folder=checkpoint.folder,
         layout=layout.name,
         used={found[name]: wanted[name][0] for name in both if shapes[name][0] == shapes[name][1]},
         missing=[*(name for name in wanted if name not in found), *homeless],
-        unexpected=[*(found[name] for name in rest if name not in elsewhere and not layout.is_ignored(name)), *twice],
+        unexpected=[*(found[name] for name in rest if name not in ignored), *twice],
         misshapen={found[name]: shapes[name] for name in both if shapes[name][0] != shapes[name][1]},
-        ignored=[found[name] for name in rest if name in elsewhere or layout.is_ignored(name)],
+        ignored=[found[name] for name in rest if name in ignored],
     )
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import torch
+from torch.overrides import TorchFunctionMode
 
 from altclip.checkpoints.layouts import Layout, layout_of
 from altclip.checkpoints.weights import Weights, open_weights, read_json
@@ -15,6 +17,7 @@ from altclip.errors import LayoutError, UsageError
 from altclip.models import DualEncoder, ModelConfig
 
 CONFIG_NAME: Final = "config.json"
+_DRAWING: Final = frozenset({"normal_", "uniform_", "fill_", "zero_", "kaiming_uniform_", "ones_", "zeros_", "constant_"})
 
 
 @dataclass(frozen=True)
@@ -57,15 +60,29 @@ def open_checkpoint(folder: Path) -> Checkpoint:
     return Checkpoint(folder, settings, weights, layout, config)
 
 
-def empty_model(config: ModelConfig) -> DualEncoder:
-    """The model without memory for its weights (on the meta device)."""
-    with torch.device("meta"):
-        return DualEncoder(config)
+class _NoDrawing(TorchFunctionMode):
+    """Leaves tensors as they are where modules draw their first values.
+
+    On the meta device there is nothing to draw, yet torch would import its compiler for that: seconds.
+    """
+
+    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if getattr(function, "__name__", "") in _DRAWING:
+            return args[0] if args else next(iter(kwargs.values()))
+        return function(*args, **(kwargs or {}))
+
+
+@contextmanager
+def without_memory() -> Iterator[None]:
+    """Modules made inside have parameters without values, on the meta device."""
+    with torch.device("meta"), _NoDrawing():
+        yield
 
 
 def empty_model_of(checkpoint: Checkpoint) -> DualEncoder:
     """The model that a folder's configuration describes, without weights. Raises LayoutError if it cannot be built."""
     try:
-        return empty_model(checkpoint.config)
+        with without_memory():
+            return DualEncoder(checkpoint.config)
     except UsageError as error:
         raise LayoutError(f"{checkpoint.folder / CONFIG_NAME}: {error}") from error

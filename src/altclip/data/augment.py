@@ -33,4 +33,4 @@ class Augmentation:
 def normalise(image: Image.Image, mean: tuple[float, ...], std: tuple[float, ...]) -> NDArray[np.float32]:
     """Pixels (3, H, W): values over 255, less the mean, over the standard deviation of each channel."""
     pixels = np.asarray(image.convert("RGB"), dtype=np.float32) / 255
-    return np.ascontiguousarray(((pixels - np.float32(mean)) / np.float32(std)).transpose(2, 0, 1))
+    return np.ascontiguousarray(((pixels - np.array(mean, dtype=np.float32)) / np.array(std, dtype=np.float32)).transpose(2, 0, 1))

@@ -44,7 +44,9 @@ def read_labels(path: Path, key: str, fields: Sequence[str] = ("names", "synonym
             row = json.loads(line)
             names[str(row[key])] = _names(row, fields)
         except (json.JSONDecodeError, KeyError, AttributeError, TypeError) as error:
-            raise DataError(f"{path}, line {number}: {error!r}; expected '{key}' and {list(fields)} by language") from error
+            raise DataError(
+                f"{path}, line {number}: {error!r}; expected '{key}' and {list(fields)} by language"
+            ) from error
     return Labels(names)
 
 

@@ -1,60 +1,95 @@
-"""Parallel text: pairs of an English text and the same in some language, from TSV files and from names of classes.
+"""Parallel text: pairs of an English text and the same in some language, from files and from names of classes.
 
-Languages are mixed with temperature: a language of n pairs is drawn in proportion to n ** (1 / T), as XLM-R does
-(Conneau et al. 2020, section 3.1), so that small ones are not drowned.
+Languages are mixed with temperature: a source of n pairs is drawn in proportion to n ** (1 / T), as XLM-R does
+(Conneau et al. 2020, section 3.1), so that small ones are not drowned. Each source comes in its own seeded order.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
-
-import numpy as np
+from typing import Any, Final, NamedTuple, Protocol
 
 from altclip.data import order
 from altclip.data.labels import Labels
+from altclip.data.reading import open_rows
 from altclip.data.texts import name_text
 from altclip.errors import DataError
 
+Names = tuple[str, ...]
+
+_TRIES: Final = 32
+
 
 class TextPair(NamedTuple):
+    """One text of each side, and the other's language."""
+
     english: str
     other: str
     language: str
 
 
+class Pairs(Protocol):
+    """What a source holds: of each pair the English texts and the other's, of which one each is drawn."""
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, index: int, /) -> tuple[Names, Names]: ...
+
+
 class ParallelSource(NamedTuple):
-    """Pairs into one language; a pair holds the English texts and the other's, of which one each is drawn."""
+    """Pairs into one language."""
 
     language: str
-    pairs: Sequence[tuple[tuple[str, ...], tuple[str, ...]]]
+    pairs: Pairs
     template_share: float = 0.0
     weight: float = 1.0
+    name: str = ""
+
+
+@dataclass(frozen=True)
+class RowPairs:
+    """Pairs in two columns of a data set, which stays on disk."""
+
+    rows: Any
+    english: str
+    other: str
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> tuple[Names, Names]:
+        row = self.rows[index]
+        return (row[self.english] or "",), (row[self.other] or "",)
 
 
 def read_pairs(path: Path, language: str, leave_out: frozenset[str] = frozenset()) -> ParallelSource:
     """Lines `English<TAB>other`. Raises DataError naming the line that is not two texts. leave_out: English texts."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"parallel file {path} cannot be read: {error}") from error
     pairs = []
-    for number, line in enumerate(lines, 1):
-        parts = line.split("\t")
+    for number, line in enumerate(lines[:-1] if lines[-1] == "" else lines, 1):
+        parts = line.rstrip("\r").split("\t")
         if len(parts) != 2 or not all(part.strip() for part in parts):
             raise DataError(f"{path}, line {number}: expected two texts with a tab between, found {len(parts)}")
         if parts[0].strip() not in leave_out:
             pairs.append(((parts[0],), (parts[1],)))
-    return ParallelSource(language, pairs)
+    return ParallelSource(language, pairs, name=path.name)
+
+
+def row_pairs(path: str | Path, language: str, columns: tuple[str, str], *, hub: bool = False) -> ParallelSource:
+    """Two columns, English and the other, of a file that `open_rows` reads, or of a hub id."""
+    rows = open_rows(path, hub=hub, columns=columns).select_columns(list(columns))
+    return ParallelSource(language, RowPairs(rows, *columns), name=str(path))
 
 
 def name_pairs(labels: Labels, language: str, template_share: float, weight: float) -> ParallelSource:
     """The first English name of each class beside its names in `language`."""
     keys = labels.keys_in({"en", language})
     pairs = [(labels.names[key]["en"][:1], labels.names[key][language]) for key in keys]
-    return ParallelSource(language, pairs, template_share, weight)
+    return ParallelSource(language, pairs, template_share, weight, name="names of classes")
 
 
 @dataclass
@@ -67,23 +102,30 @@ class ParallelBatches:
     temperature: float = 2.0
     rank: int = 0
     world_size: int = 1
-    chances: Mapping[int, float] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.sources = [source for source in self.sources if source.pairs]
+        self.sources = [source for source in self.sources if len(source.pairs)]
         if not self.sources:
             raise DataError("no parallel text: every source is empty")
-        sizes = np.array([len(source.pairs) ** (1 / self.temperature) * source.weight for source in self.sources])
-        self.chances = dict(enumerate(sizes / sizes.sum()))
+        self.weights = tuple(len(source.pairs) ** (1 / self.temperature) * source.weight for source in self.sources)
 
-    def __call__(self, step: int) -> list[TextPair]:
-        """This rank's part of the global batch of that step."""
-        positions = range(step * self.batch_size + self.rank, (step + 1) * self.batch_size, self.world_size)
-        return [self._pair(position) for position in positions]
+    def __call__(self, step: int) -> tuple[list[TextPair], list[str]]:
+        """This process's part of the global batch of that step, and what was skipped for it, by name and reason."""
+        skipped: list[str] = []
+        places = order.mixed(self.seed, self.weights, step * self.batch_size, self.batch_size)
+        mine = places[self.rank :: self.world_size]
+        return [self._pair(number, position, skipped) for number, position in mine], skipped
 
-    def _pair(self, position: int) -> TextPair:
-        draw = order.generator(self.seed, position)
-        source = self.sources[draw.choice(len(self.sources), p=list(self.chances.values()))]
-        english, other = source.pairs[draw.integers(len(source.pairs))]
-        text = name_text(other, source.language, source.template_share, draw) if source.template_share else other[0]
-        return TextPair(english[0], text, source.language)
+    def _pair(self, number: int, position: int, skipped: list[str]) -> TextPair:
+        source = self.sources[number]
+        (index,) = order.indices(self.seed + number, len(source.pairs), position, 1)
+        draw = order.generator(self.seed, number, position)
+        for _ in range(_TRIES):
+            english, other = source.pairs[index]
+            if english[0].strip() and other[0].strip():
+                share = source.template_share
+                text = name_text(other, source.language, share, draw) if share else other[0]
+                return TextPair(english[0], text, source.language)
+            skipped.append(f"{source.name}[{index}]: a text is empty")
+            index = int(draw.integers(len(source.pairs)))
+        raise DataError(f"{source.name}: {_TRIES} bad pairs in a row, the last {skipped[-1]}; mend the data")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from altclip.errors import DataError, MissingExtraError
 
-_BUILDERS = {
+_BUILDERS: Final = {
     ".parquet": "parquet",
     ".json": "json",
     ".jsonl": "json",
@@ -18,21 +18,40 @@ _BUILDERS = {
 }
 
 
-def open_rows(path: str | Path, *, streaming: bool = False, split: str = "train", columns: Sequence[str] = ()) -> Any:
-    """A `datasets.Dataset` (or IterableDataset when streaming) of a file, a glob, a folder or a hub id.
+def open_rows(
+    path: str | Path, *, hub: bool = False, streaming: bool = False, split: str = "train", columns: Sequence[str] = ()
+) -> Any:
+    """A `datasets.Dataset` (or IterableDataset when streaming) of a file, a glob, a folder or, with `hub`, a hub id.
 
-    Image columns stay encoded: they are decoded where they are used. Raises DataError if it is missing, cannot be read,
-    or lacks one of `columns`.
+    A folder of images is read as `datasets` reads it: classes by sub-folder in the column `label`, or the columns of a
+    metadata.csv or metadata.jsonl in it. Image columns stay encoded: they are decoded where they are used.
+
+    Raises DataError if it is missing, cannot be read, or lacks one of `columns`.
     """
     datasets = _library()
-    kind, files = _builder(Path(path))
+    kind, files = (str(path), {}) if hub else _builder(Path(path))
     try:
         rows = datasets.load_dataset(kind, **files, split=split, streaming=streaming)
+        names = rows.column_names or list(next(iter(rows), ()))
     except Exception as error:  # the library raises many kinds, its own and those of the readers below it
         raise DataError(f"data set {path} cannot be opened as {kind}: {error}") from error
-    if lost := [column for column in columns if rows.column_names and column not in rows.column_names]:
-        raise DataError(f"data set {path} has no column {', '.join(lost)}: it has {', '.join(rows.column_names)}")
+    if lost := [column for column in columns if column not in names]:
+        raise DataError(f"data set {path} has no column {', '.join(lost)}: it has {', '.join(names)}")
     return _undecoded(rows, datasets)
+
+
+def class_names(rows: Any, column: str) -> list[str]:
+    """What the integers of a column of classes stand for; nothing for any other column."""
+    return list(getattr((rows.features or {}).get(column), "names", None) or ())
+
+
+def of_this_process(rows: Any, rank: int, world_size: int) -> Any:
+    """The part of a stream that one process of several reads: its share of the shards, or else of the rows."""
+    if world_size == 1:
+        return rows
+    from datasets.distributed import split_dataset_by_node
+
+    return split_dataset_by_node(rows, rank=rank, world_size=world_size)
 
 
 def _undecoded(rows: Any, datasets: Any) -> Any:
@@ -46,15 +65,14 @@ def _builder(path: Path) -> tuple[str, dict[str, Any]]:
     """Name of the `datasets` builder for a path, and its arguments."""
     suffix = path.suffix.lower()
     if suffix in _BUILDERS:
-        if "*" not in str(path) and not path.is_file():
+        if not any(path.parent.glob(path.name)) and not any(Path(path.anchor).glob(str(path.relative_to(path.anchor)))):
             raise DataError(f"data file {path} does not exist")
         separator = {"sep": "\t"} if suffix == ".tsv" else {}
         return _BUILDERS[suffix], {"data_files": str(path), **separator}
     if path.is_dir():
         return "imagefolder", {"data_dir": str(path)}
-    if path.is_absolute() or str(path).startswith("."):
-        raise DataError(f"data folder {path} does not exist")
-    return str(path), {}
+    kinds = ", ".join(_BUILDERS)
+    raise DataError(f"data set {path} is neither a folder of images nor a file of a known kind ({kinds})")
 
 
 def _library() -> Any:

@@ -11,26 +11,38 @@ import numpy as np
 from altclip import prompts
 from altclip.data.labels import Labels
 from altclip.errors import DataError
+from altclip.prompts.catalogue import check_language
 
 
 class TextChooser(Protocol):
-    """Draws a text for a row; `key` is what rows of one meaning share."""
+    """Draws a text for a row; `columns` are those it reads, `key` is what rows of one meaning share."""
 
+    @property
+    def columns(self) -> list[str]: ...
     def key(self, row: Mapping[str, Any]) -> str: ...
     def choose(self, row: Mapping[str, Any], draw: np.random.Generator) -> str: ...
 
 
 @dataclass(frozen=True)
 class ClassNames:
-    """A name of the row's class: language at random, the first name or another with equal chance, sometimes in a template."""
+    """A name of the row's class: language at random, its first name or another with equal chance, at times in a template.
+
+    class_names: what the integers of the column stand for, where it holds integers (folders of an image folder).
+    """
 
     labels: Labels
     column: str
     languages: Sequence[str]
     template_share: float = 0.5
+    class_names: Sequence[str] = ()
+
+    @property
+    def columns(self) -> list[str]:
+        return [self.column]
 
     def key(self, row: Mapping[str, Any]) -> str:
-        return str(row[self.column])
+        value = row[self.column]
+        return self.class_names[value] if self.class_names and isinstance(value, int) else str(value)
 
     def choose(self, row: Mapping[str, Any], draw: np.random.Generator) -> str:
         names = self.labels.names.get(self.key(row))
@@ -42,28 +54,35 @@ class ClassNames:
 
 
 def name_text(names: Sequence[str], language: str, template_share: float, draw: np.random.Generator) -> str:
-    """One of a class's names (the first half of the time), in a template of its language in `template_share` of cases."""
-    name = names[0] if len(names) == 1 or draw.random() < 0.5 else names[draw.integers(1, len(names))]
+    """One of a class's names (half of the time the first), in a template of its language in `template_share` of cases."""
+    name = names[0] if len(names) == 1 or draw.random() < 0.5 else names[int(draw.integers(1, len(names)))]
     if draw.random() >= template_share:
         return name
-    templates = prompts.templates(language)
+    templates = prompts.templates(check_language(language))
     return prompts.fill(templates[draw.integers(len(templates))], name)
 
 
 @dataclass(frozen=True)
 class Captions:
-    """One of the row's captions: a language at random, then one of its captions. columns: column of each language."""
+    """One of the row's captions: a language at random, then one of its captions.
 
-    columns: Mapping[str, str]
+    by_language: column of each language.
+    """
+
+    by_language: Mapping[str, str]
+
+    @property
+    def columns(self) -> list[str]:
+        return list(self.by_language.values())
 
     def key(self, row: Mapping[str, Any]) -> str:
-        return repr([row[column] for column in self.columns.values()])
+        return repr([row[column] for column in self.columns])
 
     def choose(self, row: Mapping[str, Any], draw: np.random.Generator) -> str:
-        given = {language: _listed(row[column]) for language, column in self.columns.items()}
+        given = {language: _listed(row[column]) for language, column in self.by_language.items()}
         languages = [language for language, texts in given.items() if texts]
         if not languages:
-            raise DataError(f"no caption in the columns {', '.join(self.columns.values())}")
+            raise DataError(f"no caption in the columns {', '.join(self.columns)}")
         texts = given[languages[draw.integers(len(languages))]]
         return texts[draw.integers(len(texts))]
 

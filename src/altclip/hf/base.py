@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from altclip.checkpoints import open_checkpoint, resolve
 from altclip.checkpoints.layouts import Layout
 from altclip.checkpoints.load import fill
+from altclip.checkpoints.opening import without_memory
 from altclip.checkpoints.save import save_module
 from altclip.device import pick_device, pick_dtype
 from altclip.errors import LayoutError
@@ -58,7 +59,7 @@ class PretrainedModel(nn.Module):
             config = cls.config_class.from_dict(checkpoint.settings, **changes) if config is None else config
         except LayoutError as error:
             raise LayoutError(f"{checkpoint.folder}: {error}") from error
-        with torch.device("meta"):
+        with without_memory():
             model = cls(config)
         fill(model.named(), checkpoint, dtype=_format(torch_dtype or dtype), device=pick_device(device_map))
         return model.eval()

@@ -53,7 +53,9 @@ def _text(encoder: TextEncoder) -> None:
         _clip_layers(tower.layers, encoder.config.hidden_size)
     else:
         with torch.no_grad():
-            tower.words.weight[encoder.config.pad_token_id].zero_()
+            for embedding in (tower.words, tower.positions):
+                if embedding.padding_idx is not None:
+                    embedding.weight[embedding.padding_idx].zero_()
 
 
 def _clip_layers(layers: Layers, width: int) -> None:

@@ -24,10 +24,12 @@ class TextTower(nn.Module):
         self.config = config
         width, eps = config.hidden_size, config.layer_norm_eps
         self.causal = config.architecture == "clip"
-        # CLIP's embeddings have no padding row; BERT's and XLM-R's pad row gets no gradient, as in their originals.
+        # CLIP's embeddings have no padding row; BERT's and XLM-R's pad row gets no gradient, as in their originals. In
+        # XLM-R that goes for positions too, of which padding has the row of its id.
         padding = None if self.causal else config.pad_token_id
+        of_positions = padding if config.architecture == "xlm-roberta" else None
         self.words = nn.Embedding(config.vocab_size, width, padding)
-        self.positions = nn.Embedding(config.max_position_embeddings, width)
+        self.positions = nn.Embedding(config.max_position_embeddings, width, of_positions)
         if not self.causal:
             self.types = nn.Embedding(config.type_vocab_size, width)
             self.norm = nn.LayerNorm(width, eps)

@@ -101,6 +101,8 @@ def _from_sentencepiece(folder: Path, config: dict[str, Any]) -> Built:
 
     proto = sentencepiece_model_pb2.ModelProto()  # type: ignore[attr-defined]  # made when it is imported
     proto.ParseFromString((folder / "sentencepiece.bpe.model").read_bytes())
+    if len(proto.pieces) < 4:
+        raise LayoutError(f"{folder / 'sentencepiece.bpe.model'} holds {len(proto.pieces)} pieces: is it cut short?")
     if proto.trainer_spec.model_type != proto.trainer_spec.UNIGRAM:
         raise LayoutError(f"{folder / 'sentencepiece.bpe.model'} is no Unigram model: expected one, as XLM-RoBERTa has")
     tokens = _tokens(_XLM_ROBERTA, config)
@@ -215,7 +217,7 @@ def _added_token(described: object, token: str) -> AddedToken:
 
 def _require(tokens: Mapping[str, str], vocabulary: Mapping[str, int], path: Path) -> None:
     """Special tokens that are missing from a vocabulary mean another family's file, or half a file."""
-    missing = sorted({token for token in tokens.values() if token not in vocabulary})
+    missing = sorted({token for role, token in tokens.items() if role != "mask" and token not in vocabulary})
     if missing:
         raise LayoutError(f"{path} has {len(vocabulary):,} tokens but not {', '.join(missing)}: is it cut short?")
 

@@ -27,7 +27,7 @@ CLIP_MEAN: Final = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD: Final = (0.26862954, 0.26130258, 0.27577711)
 
 # A strip of 1 x 100,000 pixels would be blown up to 224 x 22,400,000. Past this size only the middle is enlarged.
-_MAX_RESIZED_PIXELS: Final = 2**25
+_MAX_RESIZED_PIXELS: Final = 2**23
 
 
 @dataclass(frozen=True)

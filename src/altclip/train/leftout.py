@@ -9,24 +9,14 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Self
 
 from altclip.data.labels import Labels
+from altclip.data.leftout import left_out_pairs
 from altclip.data.parallel import ParallelSource
-from altclip.languages import LANGUAGES
 
 _UNSPACED = frozenset({"zh", "ja", "ko", "ar"})  # no spaces, or particles and articles grow onto the word
-
-
-def left_out_pairs(labels: Labels, every: int) -> set[tuple[str, str]]:
-    """The (class, language) pairs that lose their names: class i and language j where (i + j) % every == 0."""
-    foreign = [language for language in LANGUAGES if language != "en"]
-    return {
-        (key, language)
-        for i, key in enumerate(sorted(labels.names))
-        for j, language in enumerate(foreign)
-        if (i + j) % every == 0 and labels.names[key].get(language)
-    }
 
 
 @dataclass(frozen=True)
@@ -44,7 +34,7 @@ class LeftOut:
 
     def hits(self, text: str, language: str) -> bool:
         """Whether the text contains a name left out in its language."""
-        pattern = self._pattern(language)
+        pattern = self._patterns.get(language)
         return bool(pattern and pattern.search(text.casefold()))
 
     def clean_labels(self, labels: Labels) -> Labels:
@@ -60,12 +50,16 @@ class LeftOut:
         )
 
     def clean_pairs(self, source: ParallelSource) -> ParallelSource:
-        kept = [pair for pair in source.pairs if not any(self.hits(text, source.language) for text in pair[1])]
+        if source.language not in self.words:
+            return source
+        pairs = (source.pairs[index] for index in range(len(source.pairs)))
+        kept = [pair for pair in pairs if not any(self.hits(text, source.language) for text in pair[1])]
         return source._replace(pairs=kept)
 
-    def _pattern(self, language: str) -> re.Pattern[str] | None:
-        names = sorted(self.words.get(language, ()), key=len, reverse=True)
-        if not names:
-            return None
-        joined = "|".join(map(re.escape, names))
-        return re.compile(joined if language in _UNSPACED else rf"(?<!\w)(?:{joined})(?!\w)")
+    @cached_property
+    def _patterns(self) -> dict[str, re.Pattern[str]]:
+        patterns = {}
+        for language, words in self.words.items():
+            joined = "|".join(map(re.escape, sorted(words, key=len, reverse=True)))
+            patterns[language] = re.compile(joined if language in _UNSPACED else rf"(?<!\w)(?:{joined})(?!\w)")
+        return patterns

@@ -51,9 +51,9 @@ class Muon(torch.optim.Optimizer):
 def orthogonalised(matrices_NRC: Tensor, steps: int = 5) -> Tensor:
     """Each matrix with its singular values brought near one."""
     if matrices_NRC.shape[-2] > matrices_NRC.shape[-1]:
-        return orthogonalised(matrices_NRC.mT, steps).mT
+        return orthogonalised(matrices_NRC.mT, steps).mT  # the Gram matrix of the shorter side costs less
     a, b, c = _QUINTIC
-    x = matrices_NRC / (matrices_NRC.norm(dim=(-2, -1), keepdim=True) + 1e-7)
+    x: Tensor = matrices_NRC / (matrices_NRC.norm(dim=(-2, -1), keepdim=True) + 1e-7)
     for _ in range(steps):
         gram = x @ x.mT
         x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
@@ -72,7 +72,8 @@ def build_optimizers(model: nn.Module, config: OptimizerConfig) -> list[torch.op
     rest = {name: weight for name, weight in trained.items() if name not in muon}
     optimizers: list[torch.optim.Optimizer] = []
     if rest:
-        optimizers.append(torch.optim.AdamW(_groups(rest, config, config.learning_rate), betas=config.betas, eps=config.eps))
+        groups, fused = _groups(rest, config, config.learning_rate), all(w.device.type != "mps" for w in rest.values())
+        optimizers.append(torch.optim.AdamW(groups, betas=config.betas, eps=config.eps, fused=fused))
     if muon:
         groups = _groups(muon, config, config.matrix_learning_rate)
         optimizers.append(Muon(groups, config.matrix_learning_rate, config.weight_decay))  # type: ignore[arg-type]

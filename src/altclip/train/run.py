@@ -1,31 +1,41 @@
 """Runs a recipe: the tokenizer, then each stage in order, each from the models the earlier ones left behind.
 
-    OUTPUT/tokenizer/           the tokenizer
-    OUTPUT/<stage>/checkpoint.pt, log.jsonl, tensorboard/    what a stage needs to go on, and what it measured
+    OUTPUT/tokenizer/           the tokenizer, where the recipe trains one
+    OUTPUT/cache/               image embeddings of the frozen tower
+    OUTPUT/<stage>/checkpoint.pt, log.jsonl, tensorboard/, curves.png    what a stage needs to go on; what it measured
     OUTPUT/<stage>/model/       the stage's result, a folder that `Encoder` opens
+    OUTPUT/<stage>/report.json  what the result was made from; written last, so where it is the stage is done
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import json
+import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from accelerate import Accelerator
-
-from altclip.checkpoints import load_model, save_model
-from altclip.data.labels import read_labels
-from altclip.data.parallel import read_pairs
+from altclip.checkpoints import resolve, save_model
 from altclip.errors import ConfigError, UsageError
 from altclip.models import DualEncoder
 from altclip.processing import Processor, Tokenizer
 from altclip.processing.images import ImageProcessor
-from altclip.train.config import Recipe, StageConfig, TokenizerConfig
-from altclip.train.logs import StepLog
-from altclip.train.loop import run_stage
+from altclip.train.accelerating import open_accelerator
+from altclip.train.config import Recipe, StageConfig
+from altclip.train.curves import draw_curves
+from altclip.train.logs import LOG_NAME, read_log
+from altclip.train.loop import CHECKPOINT_NAME, run_stage
+from altclip.train.provenance import versions
 from altclip.train.stages import STAGES, Context
 from altclip.train.stages.build import model_config
+from altclip.train.stages.texts import check_tokenizer
 from altclip.train.state import seed_everything
-from altclip.train.tokenizer import save_tokenizer, train_tokenizer
+from altclip.train.tokenizer import tokenizer_folder
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+REPORT_NAME = "report.json"
 
 
 def run_recipe(
@@ -35,81 +45,107 @@ def run_recipe(
     *,
     only: str | None = None,
     resume: bool = False,
-    cpu: bool = False,
+    device: str = "auto",
     report: Callable[[str], None] = lambda line: None,
     show_progress: bool = True,
 ) -> Path:
-    """Run all stages, or one (`only`); finished stages are passed over with `resume`. Returns the last stage's folder."""
+    """Run all stages, or one (`only`). Returns the last stage's folder.
+
+    resume: pass over finished stages and go on in the middle of one; without it, a folder in which a stage has begun is
+    an error, so that no run is lost by a slip.
+
+    Raises:
+        UsageError: no such stage or device; the output holds a run already; the stage before has no result yet.
+        ConfigError: the recipe does not go together with its tokenizer, or with the number of processes.
+        DataError: data are missing, or too many samples are bad.
+    """
+    stages = chosen(recipe, only)
+    begun = [name for name in stages if (output / name / CHECKPOINT_NAME).is_file() or is_done(output / name)]
+    if begun and not resume:
+        raise UsageError(f"{output / begun[0]} holds a run already: pass --resume to go on, or another --output")
+    accelerator = open_accelerator(recipe, device)
+    tell = report if accelerator.is_main_process else lambda line: None
+    if accelerator.is_main_process:
+        tokenizer_folder(recipe.tokenizer, data, output)
+    accelerator.wait_for_everyone()
+    for name, config in stages.items():
+        if is_done(output / name):
+            tell(f"{name}: done already")
+        else:
+            context = open_context(recipe, config, data, output, accelerator, tell)
+            train_one(name, context, accelerator, resume=resume, show=show_progress)
+    return output / list(stages)[-1]
+
+
+def chosen(recipe: Recipe, only: str | None) -> dict[str, StageConfig]:
+    """The stages to run. Raises UsageError for one that the recipe has not."""
     if only and only not in recipe.stages:
         raise UsageError(f"no stage '{only}' in recipe {recipe.name}: it has {', '.join(recipe.stages)}")
-    accelerator = Accelerator(mixed_precision=recipe.precision, cpu=cpu)
-    folder = output
-    for name, config in recipe.stages.items():
-        folder = output / name
-        finished = resume and (folder / "model" / "config.json").is_file()
-        if (only in (None, name)) and not finished:
-            seed_everything(recipe.seed)
-            context = _context(recipe, config, data, output, accelerator, report)
-            train_one(name, context, accelerator, folder, resume, show_progress)
-    return folder
+    return {name: config for name, config in recipe.stages.items() if only in (None, name)}
 
 
-def train_one(name: str, context: Context, accelerator: Accelerator, folder: Path, resume: bool, show: bool) -> None:
+def is_done(folder: Path) -> bool:
+    return (folder / REPORT_NAME).is_file()
+
+
+def train_one(name: str, context: Context, accelerator: Accelerator, *, resume: bool, show: bool) -> None:
     """One stage from start to saved model."""
-    context.report(f"stage {name}")
+    folder, began = context.output / name, time.perf_counter()
+    seed_everything(context.recipe.seed)
     stage = STAGES[context.config.kind](context)
-    with StepLog(folder, name, context.config.steps, show and accelerator.is_main_process) as log:
-        model = run_stage(stage, context, accelerator, folder, log, resume)
-    accelerator.wait_for_everyone()
+    facts = {
+        "recipe": context.recipe.name, "seed": context.recipe.seed, "stage": context.config.model_dump(mode="json"),
+        "data": context.digests, **versions(),
+    }  # fmt: skip
+    context.report(f"{name}: {context.config.steps} steps on {context.device}, {context.world_size} process(es)")
+    model = run_stage(name, stage, context, facts, accelerator, folder, resume=resume, show=show)
     if accelerator.is_main_process:
-        save_result(model, context.tokenizer, folder / "model")
+        save_result(model, context.tokenizer, folder / "model", facts)
+        report_on(folder, context, facts, time.perf_counter() - began)
+    accelerator.wait_for_everyone()
     accelerator.free_memory()
 
 
-def save_result(model: DualEncoder, tokenizer: Tokenizer, folder: Path) -> None:
-    """A folder that `Encoder`, the model cards' classes and transformers open."""
+def save_result(model: DualEncoder, tokenizer: Tokenizer, folder: Path, facts: dict[str, Any]) -> None:
+    """A folder that `Encoder`, the model cards' classes and transformers open; its config.json says what made it."""
     size = model.config.vision.image_size if model.config.vision else 224
-    save_model(model, folder)
     Processor(ImageProcessor.from_dict({"size": size, "crop_size": size}), tokenizer).save(folder)
+    save_model(model, folder, extra={"altclip_training": facts})
 
 
-def _context(
+def report_on(folder: Path, context: Context, facts: dict[str, Any], seconds: float) -> None:
+    """The picture of the curves, and report.json."""
+    measured = [entry for entry in read_log(folder / LOG_NAME) if "loss" in entry]
+    skipped = [entry for entry in read_log(folder / LOG_NAME) if "skipped" in entry]
+    draw_curves(folder, measured, context.report)
+    run = {
+        "device": context.device, "processes": context.world_size, "precision": context.recipe.precision,
+        "seconds_of_last_run": round(seconds, 1), "skipped_samples": len(skipped), "last": measured[-1] if measured else {},
+    }  # fmt: skip
+    partial = folder / f"{REPORT_NAME}.part"
+    partial.write_text(json.dumps({**facts, **run}, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    partial.replace(folder / REPORT_NAME)
+
+
+def open_context(
     recipe: Recipe, config: StageConfig, data: Path, output: Path, accelerator: Accelerator, report: Callable[[str], None]
 ) -> Context:
-    def load(source: str) -> DualEncoder:
-        if source in recipe.stages:
-            folder = output / source / "model"
-            if not folder.is_dir():
-                raise UsageError(f"stage '{source}' has no result in {folder} yet: run it first")
-            return load_model(folder)
-        return load_model(source)
+    """What a stage needs to know; checks that recipe, tokenizer and processes go together."""
 
+    def folder(source: str) -> Path:
+        if source not in recipe.stages:
+            return resolve(source)
+        if not is_done(output / source):
+            raise UsageError(f"stage '{source}' has no result in {output / source} yet: run it first")
+        return output / source / "model"
+
+    if config.batch_size % accelerator.num_processes:
+        raise ConfigError([f"batch_size {config.batch_size} is not a multiple of {accelerator.num_processes} processes"])
+    tokenizer = Tokenizer.from_folder(tokenizer_folder(recipe.tokenizer, data, output))
     text = model_config(config).text
-    context = Context(
-        recipe, config, data, output, Tokenizer.from_folder(tokenizer_folder(recipe, data, output)), load, report,
+    if text is not None:
+        check_tokenizer(tokenizer, text, f"model {config.model}")
+    return Context(
+        recipe, config, data, output, tokenizer, folder, report,
         str(accelerator.device), accelerator.process_index, accelerator.num_processes,
     )  # fmt: skip
-    if text is not None and context.tokenizer.vocab_size > text.vocab_size:
-        raise ConfigError([f"the tokenizer has {context.tokenizer.vocab_size} ids, the text tower {text.vocab_size}"])
-    return context
-
-
-def tokenizer_folder(recipe: Recipe, data: Path, output: Path) -> Path:
-    """The recipe's tokenizer, trained first if it is to be and was not yet."""
-    config = recipe.tokenizer
-    if config.path:
-        return Path(config.path)
-    folder = output / "tokenizer"
-    if not (folder / "tokenizer.json").is_file():
-        save_tokenizer(train_tokenizer(_tokenizer_texts(config, data), config.vocab_size), folder, 64)
-    return folder
-
-
-def _tokenizer_texts(config: TokenizerConfig, data: Path) -> Iterator[str]:
-    for name in config.files:
-        for english, other in read_pairs(data / name, "en").pairs:
-            yield from (english[0], other[0])
-    for file in config.labels:
-        for by_language in read_labels(data / file.path, file.key, file.fields).names.values():
-            for names in by_language.values():
-                yield from names

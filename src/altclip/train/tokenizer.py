@@ -7,13 +7,17 @@ word are one. Ids: <s> 0, <pad> 1, <unk> 2, </s> 3, then the 256 bytes, then the
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
+from altclip.checkpoints import resolve
+from altclip.data.labels import read_labels
+from altclip.data.parallel import read_pairs
 from altclip.errors import UsageError
+from altclip.train.config import TokenizerConfig
 
 SPECIAL_TOKENS: Final = ("<s>", "<pad>", "<unk>", "</s>")
 _ARABIC_MARKS: Final = "[\u0640\u064b-\u065f\u0670]"  # tatweel; tashkeel
@@ -24,7 +28,7 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int) -> Tokenizer:
     bytes_ = [f"<0x{byte:02X}>" for byte in range(256)]
     pieces = vocab_size - len(bytes_)
     if pieces < 2 * len(SPECIAL_TOKENS):
-        raise UsageError(f"vocab_size {vocab_size} is too small: 256 byte tokens and {len(SPECIAL_TOKENS)} special ones go first")
+        raise UsageError(f"vocab_size {vocab_size} is too small: 256 byte tokens and {len(SPECIAL_TOKENS)} others go first")
     tokenizer = _with_rules(Tokenizer(models.Unigram()))
     trainer = trainers.UnigramTrainer(
         vocab_size=pieces, special_tokens=list(SPECIAL_TOKENS), unk_token="<unk>", show_progress=False
@@ -47,9 +51,32 @@ def save_tokenizer(tokenizer: Tokenizer, folder: Path, max_length: int) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer.save(str(folder / "tokenizer.json"), pretty=False)
     names = dict(zip(("bos_token", "pad_token", "unk_token", "eos_token"), SPECIAL_TOKENS, strict=True))
-    settings = {"tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": max_length, **names, "cls_token": "<s>"}
+    kind = {"tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": max_length}
+    settings = {**kind, **names, "cls_token": "<s>"}
     text = json.dumps(settings, ensure_ascii=False, indent=2)
     (folder / "tokenizer_config.json").write_text(text + "\n", encoding="utf-8")
+
+
+def tokenizer_folder(config: TokenizerConfig, data: Path, output: Path) -> Path:
+    """The folder of the recipe's tokenizer: of a path, in `data` or not, of a hub id, or trained now unless it was."""
+    if config.path:
+        beside = data / config.path
+        return beside if beside.is_dir() else resolve(config.path, weights=False)
+    folder = output / "tokenizer"
+    if not (folder / "tokenizer_config.json").is_file():
+        save_tokenizer(train_tokenizer(_texts(config, data), config.vocab_size), folder, 64)
+    return folder
+
+
+def _texts(config: TokenizerConfig, data: Path) -> Iterator[str]:
+    for name in config.files:
+        pairs = read_pairs(data / name, "en").pairs
+        for english, other in (pairs[index] for index in range(len(pairs))):
+            yield from (english[0], other[0])
+    for file in config.labels:
+        for by_language in read_labels(data / file.path, file.key, file.fields).names.values():
+            for names in by_language.values():
+                yield from names
 
 
 def _with_rules(tokenizer: Tokenizer) -> Tokenizer:

@@ -1,52 +1,42 @@
 """Stage 2 of AltCLIP: image-text contrast with the image tower frozen, so that only the text encoder moves.
 
-The frozen tower sees an image once: its embeddings are computed before the first step and cached on disk (`data.cache`),
-and an epoch then costs text alone. `live = true` encodes augmented images at every step instead.
+The frozen tower sees an image once: its embeddings are computed before the first step and cached on disk
+(`data.cache`), and an epoch then costs text alone. `live = true` encodes augmented images at every step instead.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from altclip.data.cache import cached_embeddings, digest_weights
-from altclip.data.pairs import PairSource
-from altclip.models import DualEncoder
+from altclip.data.pairs import PairSource, Row
+from altclip.data.prefetch import prefetched
+from altclip.errors import DataError, ImageError
 from altclip.processing.images import ImageProcessor
-from altclip.train.stages.context import Context, Features
-from altclip.train.stages.contrastive import Contrastive, PairTensors
+from altclip.train.stages.context import Context
+from altclip.train.stages.contrastive import Contrastive, TwoTowers
 
-IMAGE_SIDE = ("vision.", "visual_projection.")
+_BATCH = 256
 
 
-class TextBesideImages(nn.Module):
-    """Text features of a batch beside its image embeddings, which are given or encoded without gradients."""
+class TextBesideImages(TwoTowers):
+    """Text features of a batch beside its image embeddings, which are given."""
 
-    def __init__(self, model: DualEncoder, live: bool) -> None:
-        super().__init__()
-        self.model, self.live = model, live
+    def images(self, images: Tensor) -> Tensor:
+        return images
 
-    def forward(self, batch: PairTensors) -> Features:
-        device = self.model.logit_scale.device
-        return {
-            "images": self._images(batch.images.to(device)),
-            "texts": self.model.encode_text(batch.ids.to(device), batch.mask.to(device)),
-            "scale": self.model.logit_scale.exp(),
-        }
 
-    def _images(self, images: Tensor) -> Tensor:
-        if not self.live:
-            return images
-        with torch.no_grad():
-            return self.model.encode_image(images, interpolate=True)
+class TextBesideLiveImages(TwoTowers):
+    """The same with images encoded at every step, without gradients."""
 
-    def train(self, mode: bool = True) -> TextBesideImages:
-        """A frozen tower is also in eval mode."""
-        super().train(mode)
-        self.model.vision.eval()
-        return self
+    @torch.no_grad()
+    def images(self, images: Tensor) -> Tensor:
+        return super().images(images)
 
 
 class Align(Contrastive):
@@ -54,32 +44,63 @@ class Align(Contrastive):
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
-        for name, weight in self.trained.named_parameters():
-            if name.startswith(IMAGE_SIDE):
-                weight.requires_grad_(False)
-        self.module = TextBesideImages(self.trained, context.config.live)
-        if not context.config.live:
-            self.embeddings = [self._embeddings(source) for source in self.pairs.sources]
+        live = context.config.live
+        self.module = (TextBesideLiveImages if live else TextBesideImages)(self.trained)
+        self.embeddings = [] if live else [self._embeddings(source) for source in self.pairs.sources]
 
-    def image(self, source: int, index: int, draw: np.random.Generator, step: int) -> NDArray[np.float32]:
+    def image(self, row: Row, draw: np.random.Generator, step: int) -> NDArray[np.float32]:
         if self.context.config.live:
-            return super().image(source, index, draw, step)
-        return np.asarray(self.embeddings[source][index])
+            return super().image(row, draw, step)
+        embedding = np.asarray(self.embeddings[row.source][row.index])
+        if np.isnan(embedding[0]):
+            self.pairs.sources[row.source].open(row.index)  # raises, and says what is wrong with the image
+            raise DataError("the image could not be read when the embeddings were made; remove the cache to try again")
+        return embedding
 
     def _embeddings(self, source: PairSource) -> NDArray[np.float32]:
-        """Embeddings of a source's images, from the cache or made now."""
+        """Embeddings of a source's images, from the cache or made now; NaN for an image that cannot be read.
+
+        Of several processes the first to come makes them, the others wait for its lock (and in no collective, which
+        would run into its time limit).
+        """
         vision = self.trained.config.vision
         size = vision.image_size if vision else 0
         processor = ImageProcessor.from_dict({"size": size, "crop_size": size})
-        weights = [(n, w) for n, w in self.trained.state_dict().items() if n.startswith(IMAGE_SIDE)]
-        parts = (digest_weights(weights), repr(processor.to_dict()), str(source.rows._fingerprint))
-        self.context.report(f"image embeddings of {source.name}: {len(source.rows)} images")
-
-        @torch.inference_mode()
-        def embed(start: int, stop: int) -> NDArray[np.float32]:
-            pixels = np.stack([processor.preprocess(source.open(index)) for index in range(start, stop)])
-            features = self.trained.encode_image(torch.from_numpy(pixels).to(self.context.device))
-            return features.float().cpu().numpy()
-
+        weights = [(n, w) for n, w in self.trained.named_parameters() if n.startswith(("vision.", "visual_projection."))]
+        parts = (digest_weights(weights), repr(processor.to_dict()), source.digest, self.context.recipe.precision)
         self.trained.eval()
-        return cached_embeddings(self.context.output / "cache", parts, len(source.rows), embed, 256)
+        embed = Embedding(self, source, processor)
+        return cached_embeddings(self.context.output / "cache", parts, len(source.rows), embed, _BATCH)
+
+
+class Embedding:
+    """Embeds the images of a source from front to end; the next images are decoded while a batch is encoded."""
+
+    def __init__(self, stage: Align, source: PairSource, processor: ImageProcessor) -> None:
+        self.stage, self.source, self.processor = stage, source, processor
+        self._pixels: Iterator[tuple[NDArray[np.float32], list[int]]] | None = None
+
+    def __call__(self, start: int, _stop: int) -> NDArray[np.float32]:
+        context, count = self.stage.context, len(self.source.rows)
+        if self._pixels is None:
+            spans = [range(first, min(first + _BATCH, count)) for first in range(start, count, _BATCH)]
+            self._pixels = prefetched(self._read, spans, context.recipe.workers)
+        if start // _BATCH % 40 == 0:
+            context.report(f"image embeddings of {self.source.name}: {start} of {count}")
+        pixels, bad = next(self._pixels)
+        with torch.inference_mode(), context.autocast():
+            images = torch.from_numpy(pixels).to(context.device)
+            features = self.stage.trained.encode_image(images).float().cpu().numpy()
+        features[bad] = np.nan
+        return features
+
+    def _read(self, span: range) -> tuple[NDArray[np.float32], list[int]]:
+        """Pixels (B, 3, S, S) of a span of images, and the places of those that cannot be read (left black)."""
+        size, bad = self.processor.crop_size["height"], []
+        pixels = np.zeros((len(span), 3, size, size), dtype=np.float32)
+        for place, index in enumerate(span):
+            try:
+                pixels[place] = self.processor.preprocess(self.source.open(index))
+            except ImageError:  # counted and named when a batch would take it
+                bad.append(place)
+        return pixels, bad

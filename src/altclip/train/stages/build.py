@@ -1,101 +1,104 @@
-"""From a recipe's words to models and sources of data; shared by the stages."""
+"""From a recipe's words to models; shared by the stages and by the estimate that `--dry-run` prints."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import replace
+from typing import Final
 
-from altclip.data.labels import Labels, read_labels
-from altclip.data.pairs import PairSource
-from altclip.data.parallel import ParallelSource, name_pairs, read_pairs
-from altclip.data.reading import open_rows
-from altclip.data.texts import Captions, ClassNames
+import torch
+from torch import nn
+
+from altclip.checkpoints import load_model
 from altclip.errors import ConfigError, UsageError
-from altclip.models import DualEncoder, ModelConfig, initialise, preset
-from altclip.train.config import LabelsFile, PairData, ParallelData, StageConfig
-from altclip.train.leftout import LeftOut
+from altclip.models import DualEncoder, Head, ModelConfig, initialise, preset
+from altclip.train.config import StageConfig
 from altclip.train.stages.context import Context
+
+IMAGE_SIDE: Final = (r"^vision\.", r"^visual_projection\.")
+_PARTS: Final = {"image": ("vision.", "visual_projection.", "logit_scale"), "text": ("text.",), "all": ("",)}
 
 
 def model_config(stage: StageConfig) -> ModelConfig:
-    """The preset with the recipe's changes of sizes."""
+    """The preset with the recipe's changes of sizes. Raises ConfigError where the two sides differ in width."""
     config = preset(stage.model)
-    for part in ("vision", "text"):
-        changes = getattr(stage, part)
-        tower = getattr(config, part)
-        if changes and tower is not None:
-            if unknown := set(changes) - set(tower.to_dict()):
-                raise ConfigError([f"stages.*.{part}.{name}: no such size" for name in sorted(unknown)])
-            config = replace(config, **{part: replace(tower, **changes)})
+    if config.vision is None or config.text is None:
+        raise ConfigError([f"model {stage.model}: expected one with both towers"])
+    config = replace(
+        config,
+        vision=replace(config.vision, **stage.vision),
+        text=replace(config.text, **stage.text),
+        projection_dim=stage.projection_dim or config.projection_dim,
+    )
+    head = config.heads["retrieval"]
+    width = config.text.project_dim if head.linear else config.text.hidden_size  # type: ignore[union-attr]
+    if not head.projection and width != config.projection_dim:
+        raise ConfigError([f"texts are {width} wide, images {config.projection_dim}: set projection_dim"])
     return config
+
+
+def empty_model(stage: StageConfig) -> DualEncoder:
+    """The stage's model without memory for weights, its parameters frozen as they are in training."""
+    with torch.device("meta"):
+        model = DualEncoder(model_config(stage))
+    freeze(model, stage)
+    return model
 
 
 def build_model(context: Context) -> DualEncoder:
     """A model of the stage's sizes: freshly initialised, then parts taken from where `start` says, then frozen."""
     model = initialise(DualEncoder(model_config(context.config)))
     for part, source in context.config.start.items():
-        take_part(model, context.load(source), part)
-    freeze(model, context.config.freeze)
+        take_part(model, load_model(context.folder(source)), part)
+    freeze(model, context.config)
     model.set_gradient_checkpointing(context.config.gradient_checkpointing)
     return model
 
 
 def take_part(model: DualEncoder, source: DualEncoder, part: str) -> None:
-    """Copy the image side, the text side, or all of `source` into `model`. Raises UsageError where shapes differ."""
-    wanted = {"image": ("vision.", "visual_projection.", "logit_scale"), "text": ("text.",), "all": ("",)}[part]
-    own, weights = model.state_dict(), source.state_dict()
+    """Copy the image side, the text side, or all of `source` into `model`.
+
+    A source that is a text tower alone (XLM-R, BERT) leaves the modules of the head as they are. Raises UsageError
+    where the source has no such part, or shapes differ.
+    """
+    own = model.state_dict()
+    weights = {name: weight for name, weight in source.state_dict().items() if name.startswith(_PARTS[part])}
+    if not set(weights) - {"logit_scale"}:
+        raise UsageError(f"start.{part}: the model there has no such part")
     for name, weight in weights.items():
-        if not name.startswith(wanted):
-            continue
         if name not in own or own[name].shape != weight.shape:
             shape = tuple(own[name].shape) if name in own else "nothing"
-            raise UsageError(f"start.{part}: {name} is {tuple(weight.shape)} there and {shape} here: choose equal sizes")
+            raise UsageError(f"start.{part}: {name} is {tuple(weight.shape)} there, {shape} here: choose equal sizes")
         own[name].copy_(weight)
 
 
-def freeze(model: DualEncoder, patterns: list[str]) -> None:
-    """No gradients for parameters that match a pattern. Raises UsageError for a pattern that matches none."""
-    for pattern in patterns:
+def freeze(model: DualEncoder, stage: StageConfig) -> None:
+    """No gradients for what the kind of stage or a pattern holds still. Raises UsageError for a pattern in vain."""
+    kept: dict[str, tuple[str, ...]] = {
+        "contrastive": (),
+        "align": IMAGE_SIDE,
+        "distill": (*IMAGE_SIDE, "^logit_scale$", *([r"^text\.projections\."] * (stage.teacher_vector == "pooled"))),
+    }
+    for pattern in (*kept[stage.kind], *stage.freeze):
         matched = [weight for name, weight in model.named_parameters() if re.search(pattern, name)]
-        if not matched:
+        if not matched and pattern in stage.freeze:
             raise UsageError(f"freeze: no parameter matches {pattern!r}")
         for weight in matched:
             weight.requires_grad_(False)
+    if not any(weight.requires_grad for weight in model.parameters()):
+        raise UsageError("freeze: nothing is left to train")
 
 
-def read(context: Context, file: LabelsFile) -> Labels:
-    """A labels file less the names that the recipe leaves out."""
-    labels = read_labels(context.data / file.path, file.key, file.fields)
-    return left_out(context).clean_labels(labels)
+def train_mode(module: nn.Module) -> None:
+    """Train mode; but a part that is frozen as a whole is in eval mode, since its dropout would be noise and no more."""
+    module.train()
+    for part in module.modules():
+        weights = list(part.parameters())
+        if weights and not any(weight.requires_grad for weight in weights):
+            part.eval()
 
 
-def left_out(context: Context) -> LeftOut:
-    every = context.recipe.leave_out_every
-    if not every:
-        return LeftOut({})
-    file = next(d.labels for stage in context.recipe.stages.values() for d in stage.pairs if d.labels)
-    return LeftOut.every(read_labels(context.data / file.path, file.key, file.fields), every)
-
-
-def pair_source(context: Context, data: PairData) -> PairSource:
-    columns = [data.image, *([data.label] if data.label else data.captions.values()), *data.exclude]
-    rows = open_rows(context.data / data.path, columns=columns)
-    for column, values in data.exclude.items():
-        cells, unwanted = rows[column], set(values)
-        rows = rows.select([index for index, cell in enumerate(cells) if cell not in unwanted])
-    if data.labels and data.label:
-        texts = ClassNames(read(context, data.labels), data.label, data.labels.languages, data.labels.template_share)
-        return PairSource(data.path, rows, texts, data.image, data.weight)
-    return PairSource(data.path, rows, Captions(dict(data.captions)), data.image, data.weight)
-
-
-def parallel_sources(context: Context, data: ParallelData) -> list[ParallelSource]:
-    if data.path and data.language:
-        source = read_pairs(context.data / data.path, data.language)
-        return [left_out(context).clean_pairs(source)._replace(weight=data.weight)]
-    if data.labels is None:
-        return []
-    labels = read(context, data.labels)
-    return [name_pairs(labels, lang, data.labels.template_share, data.weight) for lang in data.labels.languages]
-
-
+def compared_head(model: DualEncoder, stage: StageConfig) -> Head:
+    """The read-out whose vectors a distill stage compares: after the projection, or before it (`teacher_vector`)."""
+    head = model.text.head("retrieval")
+    return head if stage.teacher_vector == "projected" else replace(head, projection=None)

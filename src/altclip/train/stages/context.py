@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
+import torch
 from torch import Tensor, nn
 
-from altclip.data.pairs import BadSamples
 from altclip.models import DualEncoder
 from altclip.processing import Tokenizer
 from altclip.train.config import Recipe, StageConfig
@@ -19,34 +20,52 @@ Features = dict[str, Tensor]
 
 @dataclass
 class Context:
-    """Everything a stage needs to know of the run. `load(name)` opens an earlier stage's model, a folder or a hub id."""
+    """Everything a stage needs to know of the run.
+
+    folder: the folder of an earlier stage's model, of a path or of a hub id; digests: of the data, by name.
+    """
 
     recipe: Recipe
     config: StageConfig
     data: Path
     output: Path
     tokenizer: Tokenizer
-    load: Callable[[str], DualEncoder]
+    folder: Callable[[str], Path]
     report: Callable[[str], None]
     device: str = "cpu"
     rank: int = 0
     world_size: int = 1
+    digests: dict[str, str] = field(default_factory=dict)
 
-    def bad_samples(self) -> BadSamples:
-        return BadSamples(self.config.max_bad_share, report=self.report)
+    def autocast(self) -> AbstractContextManager[object]:
+        """The recipe's precision for a forward pass of a model that is not trained."""
+        dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(self.recipe.precision)
+        return torch.autocast(torch.device(self.device).type, dtype) if dtype else nullcontext()
 
 
-class Stage(Protocol):
+@dataclass(kw_only=True)
+class Batch:
+    """What every batch carries beside its tensors: bad samples by name and reason; where the data streams stand."""
+
+    skipped: list[str] = field(default_factory=list)
+    position: dict[str, Any] = field(default_factory=dict)
+
+
+B = TypeVar("B", bound=Batch)
+
+
+class Stage(Protocol[B]):
     """One stage: batches by step, features of a (micro-)batch, and the loss of a whole batch's features.
 
     `module` maps a batch to features; it is what gets wrapped for several processes. `loss` sees the features of all
-    micro-batches at once, so that a contrastive loss keeps all its negatives when gradients are accumulated.
-    `trained` is the model that is saved.
+    micro-batches at once, so that a contrastive loss keeps all its negatives when gradients are accumulated; beside the
+    loss it gives measures to log, as tensors, so that only steps that are logged wait for the device. `trained` is the
+    model that is saved.
     """
 
     trained: DualEncoder
     module: nn.Module
 
-    def batch(self, step: int) -> Any: ...
-    def split(self, batch: Any, parts: int) -> list[Any]: ...
-    def loss(self, features: Features, batch: Any) -> tuple[Tensor, dict[str, float]]: ...
+    def batches(self, start: int, stop: int, position: dict[str, Any]) -> Iterator[B]: ...
+    def split(self, batch: B, parts: int) -> list[B]: ...
+    def loss(self, features: Features, batch: B) -> tuple[Tensor, dict[str, Tensor]]: ...

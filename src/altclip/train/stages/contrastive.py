@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,18 +12,21 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from altclip.data.augment import Augmentation, normalise
-from altclip.data.pairs import PairBatches
+from altclip.data.pairs import PairBatches, Plan, Row
+from altclip.data.prefetch import prefetched
 from altclip.distributed import gather_with_grad
 from altclip.losses import contrastive_loss
 from altclip.models import DualEncoder
 from altclip.processing.images import CLIP_MEAN, CLIP_STD
-from altclip.train.stages.build import build_model, pair_source
-from altclip.train.stages.context import Context, Features
+from altclip.train.stages.build import build_model
+from altclip.train.stages.context import Batch, Context, Features
+from altclip.train.stages.sources import pair_source
+from altclip.train.stages.texts import text_features, text_limit, tokenize
 
 
 @dataclass
-class PairTensors:
-    """images (B, 3, S, S); ids and mask (B, L); keys (B,)."""
+class PairTensors(Batch):
+    """images (B, 3, S, S), or their embeddings (B, D); ids and mask (B, L); keys (B,)."""
 
     images: Tensor
     ids: Tensor
@@ -37,12 +42,14 @@ class TwoTowers(nn.Module):
         self.model = model
 
     def forward(self, batch: PairTensors) -> Features:
-        device = self.model.logit_scale.device
         return {
-            "images": self.model.encode_image(batch.images.to(device), interpolate=True),
-            "texts": self.model.encode_text(batch.ids.to(device), batch.mask.to(device)),
+            "images": self.images(batch.images.to(self.model.logit_scale.device, non_blocking=True)),
+            "texts": text_features(self.model, batch.ids, batch.mask),
             "scale": self.model.logit_scale.exp(),
         }
+
+    def images(self, images: Tensor) -> Tensor:
+        return self.model.encode_image(images, interpolate=True)
 
 
 class Contrastive:
@@ -51,20 +58,27 @@ class Contrastive:
     def __init__(self, context: Context) -> None:
         self.context, config = context, context.config
         self.trained = build_model(context).to(context.device)
-        self.module = TwoTowers(self.trained)
+        self.module: nn.Module = TwoTowers(self.trained)
         self.augmentation = Augmentation(config.augment.scale, flip=config.augment.flip)
+        self.limit = text_limit(context.tokenizer, self.trained, config)
         self.pairs = PairBatches(
-            [pair_source(context, data) for data in config.pairs], config.batch_size, context.recipe.seed,
-            self.image, context.bad_samples(), context.rank, context.world_size,
+            [pair_source(context, data) for data in config.pairs], config.batch_size, context.recipe.seed, self.image,
+            context.rank, context.world_size,
         )  # fmt: skip
 
-    def batch(self, step: int) -> PairTensors:
-        made = self.pairs(step)
-        ids, mask = tokenize(self.context, made.texts)
-        return PairTensors(torch.from_numpy(made.images), ids, mask, torch.from_numpy(made.keys))
+    def batches(self, start: int, stop: int, position: dict[str, Any]) -> Iterator[PairTensors]:
+        return prefetched(self.batch, self.pairs.plans(start, stop, position), self.context.recipe.workers)
 
-    def image(self, source: int, index: int, draw: np.random.Generator, step: int) -> NDArray[np.float32]:
-        image = self.pairs.sources[source].open(index)
+    def batch(self, plan: Plan) -> PairTensors:
+        made = self.pairs(plan)
+        ids, mask = tokenize(self.context.tokenizer, made.texts, self.limit)
+        return PairTensors(
+            torch.from_numpy(made.images), ids, mask, torch.from_numpy(made.keys),
+            skipped=made.skipped, position=made.position,
+        )  # fmt: skip
+
+    def image(self, row: Row, draw: np.random.Generator, step: int) -> NDArray[np.float32]:
+        image = self.pairs.sources[row.source].open(row.index, row.cells)
         return normalise(self.augmentation(image, self.image_size(step), draw), CLIP_MEAN, CLIP_STD)
 
     def image_size(self, step: int) -> int:
@@ -76,19 +90,11 @@ class Contrastive:
         return vision.image_size if vision is not None else 0
 
     def split(self, batch: PairTensors, parts: int) -> list[PairTensors]:
-        return [PairTensors(*part) for part in zip(*(t.chunk(parts) for t in vars(batch).values()), strict=True)]
+        tensors = (batch.images, batch.ids, batch.mask, batch.keys)
+        return [PairTensors(*part) for part in zip(*(tensor.chunk(parts) for tensor in tensors), strict=True)]
 
-    def loss(self, features: Features, batch: PairTensors) -> tuple[Tensor, dict[str, float]]:
+    def loss(self, features: Features, batch: PairTensors) -> tuple[Tensor, dict[str, Tensor]]:
         """Contrast over the pairs of all processes."""
         images, texts = gather_with_grad(features["images"]), gather_with_grad(features["texts"])
         keys = gather_with_grad(batch.keys.to(images.device))
-        return contrastive_loss(images, texts, features["scale"], keys), {"scale": float(features["scale"])}
-
-
-def tokenize(context: Context, texts: list[str]) -> tuple[Tensor, Tensor]:
-    """Ids and mask (B, L) of texts, cut to the stage's or the model's length."""
-    limit = context.config.max_text_tokens or context.tokenizer.model_max_length
-    encoded = context.tokenizer(
-        texts, padding=True, truncation=True, max_length=limit, return_tensors="pt", split_special_tokens=True
-    )
-    return encoded["input_ids"], encoded["attention_mask"]
+        return contrastive_loss(images, texts, features["scale"], keys), {"scale": features["scale"].detach()}

@@ -2,40 +2,56 @@
 
 The teacher sees the English side only; the student sees both sides, and both are drawn to the same target
 (Chen et al. 2022, section 3.1). The teacher is frozen and in eval mode, so each English text is encoded once and kept.
+An English text that stands in several pairs of a batch goes through the student once, and counts as often as it stands.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final
 
 import torch
 from torch import Tensor, nn
 
+from altclip.checkpoints import load_model
 from altclip.data.parallel import ParallelBatches
+from altclip.data.prefetch import prefetched
+from altclip.errors import UsageError
 from altclip.losses import distillation_loss
 from altclip.models import DualEncoder, Head
-from altclip.train.stages.build import build_model, parallel_sources
-from altclip.train.stages.context import Context, Features
-from altclip.train.stages.contrastive import tokenize
+from altclip.processing import Tokenizer
+from altclip.train.stages.build import build_model, compared_head
+from altclip.train.stages.context import Batch, Context, Features
+from altclip.train.stages.sources import parallel_sources
+from altclip.train.stages.texts import check_tokenizer, text_features, text_limit, tokenize
+
+_KEPT: Final = 2**20  # teacher features kept in memory: 3 GB of 768 numbers each
 
 
 @dataclass
-class TextTensors:
-    """Both sides of the pairs, English first: ids and mask (2B, L); targets (2B, D)."""
+class TextTensors(Batch):
+    """The different English texts of the pairs, then all others: ids, mask (N, L); targets (N, D).
+
+    counts (N,): how many pairs each stands for.
+    """
 
     ids: Tensor
     mask: Tensor
     targets: Tensor
+    counts: Tensor
 
 
 class StudentText(nn.Module):
+    """The student's features of the texts of a batch."""
+
     def __init__(self, model: DualEncoder, head: Head) -> None:
         super().__init__()
         self.model, self.head = model, head
 
     def forward(self, batch: TextTensors) -> Features:
-        device = self.model.logit_scale.device
-        return {"texts": self.model.encode_text(batch.ids.to(device), batch.mask.to(device), self.head)}
+        return {"texts": text_features(self.model, batch.ids, batch.mask, self.head)}
 
 
 class Distill:
@@ -44,49 +60,79 @@ class Distill:
     def __init__(self, context: Context) -> None:
         self.context, config = context, context.config
         self.trained = build_model(context).to(context.device)
-        self.module = StudentText(self.trained, distilled_head(self.trained, context))
         self.teacher = TeacherFeatures(context)
+        if config.teacher_vector == "pooled":
+            take_projection(self.trained, self.teacher.model)
+        self.module: nn.Module = StudentText(self.trained, compared_head(self.trained, config))
+        self.limit = text_limit(context.tokenizer, self.trained, config)
         sources = [source for data in config.parallel for source in parallel_sources(context, data)]
         self.pairs = ParallelBatches(
             sources, config.batch_size, context.recipe.seed, config.temperature, context.rank, context.world_size
         )
 
+    def batches(self, start: int, stop: int, _position: dict[str, Any]) -> Iterator[TextTensors]:
+        return prefetched(self.batch, range(start, stop), self.context.recipe.workers)
+
     def batch(self, step: int) -> TextTensors:
-        pairs = self.pairs(step)
-        english = [pair.english for pair in pairs]
-        ids, mask = tokenize(self.context, english + [pair.other for pair in pairs])
-        return TextTensors(ids, mask, self.teacher(english).repeat(2, 1))
+        pairs, skipped = self.pairs(step)
+        counts = Counter(pair.english for pair in pairs)
+        targets = dict(zip(counts, self.teacher(list(counts)), strict=True))
+        ids, mask = tokenize(self.context.tokenizer, [*counts, *(pair.other for pair in pairs)], self.limit)
+        return TextTensors(
+            ids, mask, torch.stack([*targets.values(), *(targets[pair.english] for pair in pairs)]),
+            torch.tensor([*counts.values(), *[1] * len(pairs)], dtype=torch.float32), skipped=skipped,
+        )  # fmt: skip
 
     def split(self, batch: TextTensors, parts: int) -> list[TextTensors]:
-        return [TextTensors(*part) for part in zip(*(t.chunk(parts) for t in vars(batch).values()), strict=True)]
+        tensors = (batch.ids, batch.mask, batch.targets, batch.counts)
+        return [TextTensors(*part) for part in zip(*(tensor.chunk(parts) for tensor in tensors), strict=True)]
 
-    def loss(self, features: Features, batch: TextTensors) -> tuple[Tensor, dict[str, float]]:
-        targets = batch.targets.to(features["texts"].device)
-        cosine = torch.cosine_similarity(features["texts"].detach().float(), targets).mean()
-        return distillation_loss(features["texts"], targets), {"cosine": float(cosine)}
+    def loss(self, features: Features, batch: TextTensors) -> tuple[Tensor, dict[str, Tensor]]:
+        """The loss of this process's pairs; all have as many, so the mean over processes is that of all pairs."""
+        texts = features["texts"]
+        targets, counts = batch.targets.to(texts.device), batch.counts.to(texts.device)
+        cosines = torch.cosine_similarity(texts.detach().float(), targets)
+        return distillation_loss(texts, targets, counts), {"cosine": (cosines * counts).sum() / counts.sum()}
 
 
 class TeacherFeatures:
-    """The teacher's features of English texts, each computed once."""
+    """The teacher's features of English texts, each computed once, in the recipe's precision, and kept on the CPU."""
 
     def __init__(self, context: Context) -> None:
         self.context = context
-        self.model = context.load(context.config.teacher or "").eval().requires_grad_(False)
+        folder = context.folder(context.config.teacher or "")
+        self.model = load_model(folder, dtype=torch.float32).requires_grad_(False).to(context.device)
+        self.tokenizer = Tokenizer.from_folder(folder)
+        check_tokenizer(self.tokenizer, self.model.text.config, f"teacher {context.config.teacher}")
+        self.limit = text_limit(self.tokenizer, self.model, context.config)
+        self.head = compared_head(self.model, context.config)
         self.known: dict[str, Tensor] = {}
 
     def __call__(self, texts: list[str]) -> Tensor:
-        """(len(texts), D)"""
-        if new := list(dict.fromkeys(text for text in texts if text not in self.known)):
-            with torch.inference_mode():
-                self.known.update(zip(new, self._encode(new), strict=True))
-        return torch.stack([self.known[text] for text in texts]).clone()
+        """(len(texts), D), of texts that all differ."""
+        found = {text: self.known[text] for text in texts if text in self.known}
+        if new := [text for text in texts if text not in found]:
+            found.update(zip(new, self._encode(new), strict=True))
+            if len(self.known) < _KEPT:
+                self.known.update((text, found[text]) for text in new)
+        return torch.stack([found[text] for text in texts])
 
+    @torch.no_grad()
     def _encode(self, texts: list[str]) -> Tensor:
-        ids, mask = tokenize(self.context, texts)
-        return self.model.encode_text(ids, mask, distilled_head(self.model, self.context)).float()
+        ids, mask = tokenize(self.tokenizer, texts, self.limit)
+        with self.context.autocast():
+            return text_features(self.model, ids, mask, self.head).float().cpu()
 
 
-def distilled_head(model: DualEncoder, context: Context) -> Head:
-    """The read-out whose vectors are compared: after the projection, or before it (`teacher_vector`)."""
-    head = model.text.head("retrieval")
-    return head if context.config.teacher_vector == "projected" else replace(head, projection=None)
+def take_projection(student: DualEncoder, teacher: DualEncoder) -> None:
+    """Give the student the teacher's text projection: features compared before it then meet the images after it."""
+    names = student.text.head("retrieval").projection, teacher.text.head("retrieval").projection
+    if None in names:
+        raise UsageError("teacher_vector = 'pooled' needs a projection in both models: take 'projected'")
+    own, given = (model.text.projections[str(name)].weight for model, name in zip((student, teacher), names, strict=True))
+    if own.shape != given.shape:
+        raise UsageError(
+            f"the teacher's projection is {list(given.shape)}, the student's {list(own.shape)}: choose equal widths, or "
+            "teacher_vector = 'projected'"
+        )
+    own.data.copy_(given)

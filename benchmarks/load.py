@@ -1,0 +1,127 @@
+"""Loading full-size AltCLIP from safetensors: time and peak memory, beside transformers' from_pretrained.
+
+    python benchmarks/load.py                   # 864 M random weights, five rounds; needs transformers and 4 GB of disk
+    python benchmarks/load.py --layers 2 --rounds 2 --no-write    # a trial
+
+Every loading runs in a process of its own; the tools take turns, and the file is in the page cache for all. Memory is the
+peak RSS (VmHWM, so mapped pages count once) less that of a process which only imports torch. `ready` also sums every
+weight, which a lazily mapped file has not read yet.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from common import write_result
+
+TOOLS = ("altclip", "transformers", "altclip float16", "transformers float16")
+
+
+def main() -> None:
+    arguments = parsed()
+    if arguments.one:
+        print(json.dumps(one(arguments.one, arguments.folder)))
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        size = write_model(Path(folder), arguments.layers, arguments.vocabulary)
+        rounds = [{tool: measured(tool, folder) for tool in ("torch", *TOOLS)} for _ in range(arguments.rounds)]
+    result = summary(rounds, size)
+    print(json.dumps(result, indent=2))
+    if not arguments.no_write:
+        print(write_result("load", result, ["transformers"]))
+
+
+def parsed() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--layers", type=int, default=24, help="of each tower; 24 is the full size")
+    parser.add_argument("--vocabulary", type=int, default=250002)
+    parser.add_argument("--no-write", action="store_true")
+    parser.add_argument("--one", choices=["torch", *TOOLS], help=argparse.SUPPRESS)
+    parser.add_argument("--folder", help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+def write_model(folder: Path, layers: int, vocabulary: int) -> int:
+    """An AltCLIP with random weights; returns the bytes of its weight file."""
+    from altclip.checkpoints import save_model
+    from altclip.models import DualEncoder, initialise, preset
+
+    config = preset("altclip")
+    if config.text is None or config.vision is None:
+        raise SystemExit("the preset has both towers")
+    text = replace(config.text, num_hidden_layers=layers, vocab_size=vocabulary)
+    config = replace(config, text=text, vision=replace(config.vision, num_hidden_layers=layers))
+    save_model(initialise(DualEncoder(config)), folder)
+    return (folder / "model.safetensors").stat().st_size
+
+
+def measured(tool: str, folder: str) -> dict[str, float]:
+    command = [sys.executable, __file__, "--one", tool, "--folder", folder]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return json.loads(done.stdout.splitlines()[-1])  # type: ignore[no-any-return]
+
+
+def one(tool: str, folder: str) -> dict[str, float]:
+    """Load once; what is imported first is not timed."""
+    import torch
+
+    if tool == "torch":
+        return {"peak": peak()}
+    if tool.startswith("altclip"):
+        from altclip import AltCLIPModel
+    else:
+        from transformers import AltCLIPModel
+    dtype = torch.float16 if tool.endswith("float16") else torch.float32
+    start = time.perf_counter()
+    model: Any = AltCLIPModel.from_pretrained(folder, dtype=dtype)
+    loaded = time.perf_counter()
+    total = sum(float(p.detach().sum(dtype=torch.float32)) for p in model.parameters())
+    return {"seconds": loaded - start, "ready": time.perf_counter() - start, "peak": peak(), "sum": total}
+
+
+def peak() -> float:
+    """Peak RSS in bytes of this process alone: on Linux ru_maxrss would begin with the parent's."""
+    status = Path("/proc/self/status")
+    if status.is_file():
+        return next(int(line.split()[1]) * 1024.0 for line in status.read_text().splitlines() if "VmHWM" in line)
+    unit = 1 if sys.platform == "darwin" else 1024
+    return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit)
+
+
+def summary(rounds: list[dict[str, dict[str, float]]], size: int) -> dict[str, Any]:
+    base = statistics.median(r["torch"]["peak"] for r in rounds)
+    rows = {}
+    for tool in TOOLS:
+        weights = size / 2 if tool.endswith("float16") else size
+        median = {key: statistics.median(r[tool][key] for r in rounds) for key in ("seconds", "ready", "peak")}
+        rows[tool] = {
+            "seconds": round(median["seconds"], 3),
+            "seconds_ready": round(median["ready"], 3),
+            "seconds_all": [round(r[tool]["seconds"], 3) for r in rounds],
+            "peak_over_torch_mb": round((median["peak"] - base) / 1e6, 1),
+            "peak_over_weights": round((median["peak"] - base) / weights, 3),
+        }
+    ours, theirs = rows["altclip"], rows["transformers"]
+    return {
+        "weights_mb": round(size / 1e6, 1),
+        "torch_mb": round(base / 1e6, 1),
+        "rounds": len(rounds),
+        "tools": rows,
+        "seconds_over_transformers": round(ours["seconds"] / theirs["seconds"], 3),
+        "seconds_ready_over_transformers": round(ours["seconds_ready"] / theirs["seconds_ready"], 3),
+    }
+
+
+if __name__ == "__main__":
+    main()

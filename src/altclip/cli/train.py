@@ -1,0 +1,85 @@
+"""`altclip train`: a recipe, checked and run, or its cost."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from altclip.cli.output import escape, progress_console, results
+from altclip.errors import UsageError
+
+if TYPE_CHECKING:
+    from altclip.train.config import Recipe
+
+EXAMPLE: Final = "altclip train mini --data data --output runs/mini --set stages.teacher.steps=100"
+
+
+def command(
+    recipe: Annotated[str, typer.Argument(help="A shipped recipe (altclip, altclip-m9, mini, taiyi) or a TOML file.")],
+    data: Annotated[Path | None, typer.Option(help="The folder that the recipe's paths start from.")] = None,
+    output: Annotated[Path | None, typer.Option(help="Where models and logs go; runs/RECIPE if not given.")] = None,
+    changes: Annotated[
+        list[str] | None, typer.Option("--set", metavar="A.B=VALUE", help="Change the recipe; may be repeated.")
+    ] = None,
+    stage: Annotated[str | None, typer.Option(help="Run this stage alone.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on where a run in the output folder stopped.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check the recipe and print what it costs.")] = False,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
+) -> None:
+    """Train or fine-tune a model by a recipe.
+
+    Several GPUs: torchrun --nproc-per-node 8 -m altclip train RECIPE ..., or accelerate launch -m altclip train ...
+    """
+    from altclip.train.loading import load_recipe
+
+    loaded = load_recipe(recipe, changes or [])
+    if dry_run:
+        _show_cost(loaded, stage)
+        return
+    if data is None:
+        raise UsageError(f"recipe {loaded.name} needs its data: pass --data FOLDER (or --dry-run for the cost alone)")
+    from altclip.train.run import run_recipe
+
+    folder = output or Path("runs") / loaded.name
+    last = run_recipe(loaded, data, folder, only=stage, resume=resume, device=device, report=_say)
+    _say(f"done: {last / 'model'}")
+
+
+def _say(line: str) -> None:
+    progress_console().print(escape(line), soft_wrap=True)
+
+
+def _show_cost(recipe: Recipe, only: str | None) -> None:
+    """A table of what each stage costs, and how that is known."""
+    from rich.table import Table
+
+    from altclip.train.estimate import A100, estimate, speed_here
+    from altclip.train.run import chosen
+
+    here = speed_here()
+    columns = ("stage", "parameters", "trained", "steps", "pairs", "text tokens", "image tokens")
+    table = Table(*columns, "memory each", "A100 hours", "hours here")
+    for name, config in chosen(recipe, only).items():
+        cost = estimate(recipe, config)
+        table.add_row(
+            escape(name), _short(cost.parameters), _short(cost.trained), f"{config.steps:,}", _short(cost.samples),
+            _short(cost.text_tokens), _short(cost.image_tokens), f"{cost.memory / 1e9:,.1f} GB",
+            f"{cost.hours(A100):,.2f}", f"{cost.hours(here):,.1f}",
+        )  # fmt: skip
+    results().print(table)
+    results().print(
+        f"Upper bounds, from sizes alone: texts at full length, {recipe.processes} process(es), precision "
+        f"{recipe.precision}. A100: 40 % of 312 TFLOP/s; here: half of what matrix products reach on this CPU "
+        f"({here / 1e9:,.0f} GFLOP/s). Hours are of all devices together; reading data and checkpoints comes on top.",
+        soft_wrap=True,
+    )
+
+
+def _short(count: float) -> str:
+    """1234567 -> 1.23 M."""
+    for size, unit in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if count >= size:
+            return f"{count / size:.3g} {unit}"
+    return f"{count:.0f}"

@@ -1,0 +1,118 @@
+"""Where the photographs come from: the packages that ship some, or a folder of the user's.
+
+`shipped.json` lists every colour photograph in the wheels of scikit-image and scikit-learn, with what it shows and, if
+the thing is among the 200 classes, its wnid. Grey pictures, drawings, the second half of a stereo pair and a picture
+of 14 x 25 pixels are not listed. Nothing is downloaded, and neither package is imported: their folders are found.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import os
+from dataclasses import dataclass
+from importlib.resources import files
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Final
+
+from PIL import Image
+
+from altclip.errors import InputError, MissingExtraError, UsageError
+from altclip.processing import open_image
+
+ENDINGS: Final = (
+    ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".heic", ".heif", ".avif",
+)  # fmt: skip
+LARGE: Final = 480  # pixels of the longer side: a card on the page, sharp on a phone
+SMALL: Final = 240  # a picture in a row of finds
+
+
+@dataclass(frozen=True)
+class Photograph:
+    """A file, and what is known of it.
+
+    shows: what can be seen, in English words; wnid: its class among the 200, or None. Both only mean something if
+    `told`: of a user's photograph nothing is known.
+    """
+
+    path: Path
+    name: str
+    told: bool = False
+    shows: str = ""
+    wnid: str | None = None
+    note: str = ""
+    credit: str = ""
+
+    @property
+    def never_learned(self) -> bool:
+        """Whether it is known to show nothing that a label names."""
+        return self.told and self.wnid is None
+
+
+def shipped() -> list[Photograph]:
+    """The photographs in the wheels of scikit-image and scikit-learn: first those that a label names.
+
+    Raises:
+        MissingExtraError: one of the packages is not installed.
+    """
+    rows = json.loads(files("altclip.demo").joinpath("shipped.json").read_text(encoding="utf-8"))
+    return [_shipped(row["package"], row["file"], row) for row in rows]
+
+
+def _shipped(package: str, file: str, row: dict[str, str | None]) -> Photograph:
+    module, _, rest = file.partition("/")
+    spec = find_spec(module)
+    if spec is None or not spec.submodule_search_locations:
+        raise MissingExtraError(package, "demo")
+    path = Path(spec.submodule_search_locations[0]) / rest
+    return Photograph(
+        path, path.name, told=True, shows=row["shows"] or "", wnid=row["wnid"], note=row.get("note") or "",
+        credit=f"{row['credit']} ({package})",
+    )  # fmt: skip
+
+
+def in_folder(folder: Path) -> list[Photograph]:
+    """The files in a folder and the folders below that are named as images are, in the order of their names.
+
+    Hidden files and folders are passed over.
+
+    Raises:
+        UsageError: there is no such folder.
+        InputError: no file in it is named as an image is.
+    """
+    if not folder.is_dir():
+        raise UsageError(f"{folder} is no folder: expected one with photographs; for single files use altclip classify")
+    found = sorted(path for path in _visible(folder) if path.suffix.lower() in ENDINGS)
+    if not found:
+        raise InputError(
+            f"{folder} holds no photographs: expected files that end in .jpg, .png, .webp or the like, there or in the "
+            "folders below"
+        )
+    return [Photograph(path, path.relative_to(folder).as_posix()) for path in found]
+
+
+def _visible(folder: Path) -> list[Path]:
+    def refuse(error: OSError) -> None:  # a folder that may not be read is no empty one
+        raise error
+
+    paths = []
+    for root, folders, names in os.walk(folder, onerror=refuse):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        paths += [Path(root) / name for name in names if not name.startswith(".")]
+    return paths
+
+
+def thumbnails(photograph: Photograph, sides: tuple[int, ...], *, max_pixels: int) -> list[str]:
+    """The photograph as JPEGs whose longer sides have these pixels, as data URIs. Raises ImageError."""
+    image = open_image(photograph.path, max_pixels=max_pixels)
+    return [_data_uri(image, side) for side in sides]
+
+
+def _data_uri(image: Image.Image, side: int) -> str:
+    small = image.copy()
+    small.thumbnail((side, side), Image.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    small.save(buffer, "JPEG", quality=82, optimize=True)
+    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")

@@ -1,0 +1,76 @@
+"""Images opened and prepared in threads, in order, only a few ahead of the model.
+
+The iterator of images is advanced in the thread that asks for results, never in another: a generator over a database or
+an open archive is safe. At most two images a worker are taken from it before they are wanted, as they may be large;
+prepared ones are small.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+
+from altclip.engines import Pixels
+from altclip.errors import ImageError, InputError
+from altclip.processing import ImageSource
+
+OnError: TypeAlias = Callable[[int, InputError], object]
+Waiting: TypeAlias = tuple[int, bool, Future[Pixels]]  # position, whether its name tells which it is, prepared image
+_MOST_WORKERS = 8
+
+
+def decode_ahead(
+    images: Iterable[ImageSource],
+    prepare: Callable[[ImageSource], Pixels],
+    *,
+    on_error: OnError | None = None,
+    workers: int | None = None,
+) -> Iterator[Pixels]:
+    """`prepare(image)` of each image, in order.
+
+    on_error: told the position and the error of an image that cannot be read, which is then left out; None raises it.
+    """
+    threads = workers or min(_MOST_WORKERS, os.cpu_count() or 1)
+    waiting: deque[Waiting] = deque()
+    with ThreadPoolExecutor(threads, thread_name_prefix="altclip-images") as pool:
+        try:
+            for position, image in enumerate(images):
+                waiting.append((position, isinstance(image, str | Path), pool.submit(prepare, image)))
+                del image  # the queue holds as many as it may
+                if len(waiting) >= 2 * threads:
+                    yield from _prepared(waiting.popleft(), on_error)
+            while waiting:
+                yield from _prepared(waiting.popleft(), on_error)
+        finally:
+            for _, _, future in waiting:
+                future.cancel()
+
+
+def stacked(arrays: Iterable[Pixels], size: int) -> Iterator[Pixels]:
+    """Arrays of one shape in batches of `size`; the last may be smaller."""
+    batch: list[Pixels] = []
+    for array in arrays:
+        batch.append(array)
+        if len(batch) == size:
+            yield np.stack(batch)
+            batch = []
+    if batch:
+        yield np.stack(batch)
+
+
+def _prepared(waiting: Waiting, on_error: OnError | None) -> Iterator[Pixels]:
+    position, named, future = waiting
+    try:
+        yield future.result()
+    except InputError as error:
+        if isinstance(error, ImageError) and not named:  # `<0 bytes>` alone does not say which of many
+            error = ImageError(f"image {position}, {error.source}", error.reason)
+        if on_error is None:
+            raise error from error.__cause__
+        on_error(position, error)

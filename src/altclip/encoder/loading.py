@@ -1,0 +1,161 @@
+"""The parts of an encoder opened from folders, and refused where they do not belong together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Final
+
+import torch
+
+from altclip.checkpoints import HubOptions, load_model, resolve, save_model
+from altclip.checkpoints.opening import without_memory
+from altclip.errors import CheckpointError, LayoutError, UsageError
+from altclip.models import DualEncoder, ModelConfig
+from altclip.processing import ImageProcessor, Processor, Tokenizer
+
+HEAD: Final = "retrieval"
+
+
+@dataclass(frozen=True)
+class Parts:
+    """A model with what prepares its images and its texts, each absent where the model lacks the tower."""
+
+    model: DualEncoder
+    image_processor: ImageProcessor | None
+    tokenizer: Tokenizer | None
+    folder: Path | None = None
+    image_folder: Path | None = None
+
+
+def open_parts(
+    model: str | Path,
+    image_weights: str | Path | None,
+    *,
+    dtype: torch.dtype,
+    device: torch.device,
+    hub: HubOptions,
+) -> Parts:
+    """The parts of a folder, preset or hub id; of two, where the image tower comes from `image_weights`.
+
+    Raises:
+        CheckpointError: of any kind; see `load_model`. LayoutError where the parts do not fit together.
+    """
+    folder = resolve(model, **hub)
+    opened = load_model(folder, dtype=dtype, device=device)
+    image_folder = None
+    if image_weights is not None:
+        beside: HubOptions = {**hub, "revision": None}  # a revision is of one repository
+        image_folder = resolve(image_weights, **beside)
+        opened = joined(opened, load_model(image_folder, dtype=dtype, device=device))
+    parts = Parts(
+        opened,
+        ImageProcessor.from_folder(image_folder or folder) if opened.config.vision else None,
+        Tokenizer.from_folder(folder) if opened.config.text else None,
+        folder,
+        image_folder,
+    )
+    check_parts(parts)
+    return parts
+
+
+def parts_of(model: DualEncoder, processor: Processor) -> Parts:
+    """The parts of a model in memory; what the processor has beyond the model's towers is left aside."""
+    parts = Parts(
+        model,
+        processor.image_processor if model.config.vision is not None else None,
+        processor.tokenizer if model.config.text is not None else None,
+    )
+    check_parts(parts)
+    return parts
+
+
+def save_parts(parts: Parts, folder: str | Path) -> Path:
+    """Write all parts into a folder, each file whole or not at all; the small ones go last."""
+    target = save_model(parts.model, folder)
+    try:
+        with TemporaryDirectory(prefix=".saving-", dir=target) as fresh:
+            for part in (parts.image_processor, parts.tokenizer):
+                if part is not None:
+                    part.save(fresh)
+            for file in Path(fresh).iterdir():
+                file.replace(target / file.name)
+    except OSError as error:
+        raise CheckpointError(f"{target} cannot be written ({error}): make room or give another folder") from error
+    return target
+
+
+def joined(text: DualEncoder, image: DualEncoder) -> DualEncoder:
+    """The text encoder of one model and the image tower of another, with the other's logit scale."""
+    if text.config.vision is not None:
+        raise UsageError("image_weights is for models without an image tower, and this model has one: leave it out")
+    if image.config.vision is None:
+        raise UsageError("the model that image_weights names has no image tower: give one of CLIP or AltCLIP")
+    config = replace(text.config, vision=image.config.vision)
+    if any(head.projection for head in config.heads.values()):
+        _check_dims(text_dim(config), image.config.projection_dim)
+    with without_memory():
+        model = DualEncoder(replace(config, projection_dim=image.config.projection_dim))
+    state = {name: tensor for name, tensor in image.state_dict().items() if not name.startswith("text.")}
+    state.update({name: tensor for name, tensor in text.state_dict().items() if name.startswith("text.")})
+    model.load_state_dict(state, assign=True)
+    return model.eval()
+
+
+def text_dim(config: ModelConfig) -> int:
+    """Length of a text embedding. Raises LayoutError if the model has no head that gives one."""
+    if config.text is None:
+        raise UsageError("this model has no text tower")
+    if HEAD not in config.heads:
+        raise LayoutError(
+            f"the model is a text tower without a read-out (heads: {', '.join(config.heads) or 'none'}): expected one "
+            f"with a head '{HEAD}'; train one from it, or open a model of images and texts"
+        )
+    head = config.heads[HEAD]
+    width = config.text.project_dim if head.linear else config.text.hidden_size
+    return config.projection_dim if head.projection else width
+
+
+def check_parts(parts: Parts) -> None:
+    """Raise LayoutError where tokenizer, image settings and towers are not of one model."""
+    config = parts.model.config
+    if config.text is not None and parts.tokenizer is not None:
+        _check_tokenizer(parts.tokenizer, config)
+        if config.vision is not None:
+            _check_dims(text_dim(config), config.projection_dim)
+    if config.vision is not None and parts.image_processor is not None:
+        _check_image_size(parts.image_processor, config.vision.image_size)
+
+
+def _check_tokenizer(tokenizer: Tokenizer, config: ModelConfig) -> None:
+    text_dim(config)
+    text = config.text
+    if text is None:
+        return
+    if tokenizer.vocab_size > text.vocab_size:
+        raise LayoutError(
+            f"the tokenizer has {tokenizer.vocab_size:,} tokens, the text tower {text.vocab_size:,}: they are of "
+            "different models; fetch the tokenizer files that belong to these weights"
+        )
+    # XLM-R counts positions by it: with another one every text would get wrong embeddings, and nobody would notice
+    pad = tokenizer.pad_token_id
+    if text.architecture == "xlm-roberta" and pad is not None and pad != text.pad_token_id:
+        raise LayoutError(f"the tokenizer pads with id {pad}, config.json says pad_token_id {text.pad_token_id}")
+
+
+def _check_image_size(processor: ImageProcessor, side: int) -> None:
+    given = processor.crop_size if processor.do_center_crop else processor.size
+    made = given.get("height"), given.get("width")
+    if made != (side, side) and made != (None, None):
+        raise LayoutError(
+            f"the image settings make images of {made[0]}x{made[1]} pixels, the image tower takes {side}x{side}: "
+            "fetch the preprocessor_config.json that belongs to these weights"
+        )
+
+
+def _check_dims(text: int, image: int) -> None:
+    if text != image:
+        raise LayoutError(
+            f"text embeddings have {text} numbers, image embeddings {image}: the two encoders are not of one space"
+        )

@@ -1,0 +1,126 @@
+"""What a stage will cost, from sizes alone: nothing is loaded, and the model is built without memory (meta device).
+
+Arithmetic: a forward pass takes two operations a weight and token, and attention 4 L d more a token and layer; a backward
+pass twice that; features computed anew (pieces, gradient checkpointing) once that again. Embedding tables cost none.
+Memory: float32 weights, gradients and optimizer state, and activations of 34 d values of half precision a token and layer
+(Korthikanti et al. 2022, section 4.1, without the attention matrices that torch's attention does not keep).
+Time: a stated share of the device's speed. Texts are counted at their full length, so all figures are upper bounds.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Final
+
+import torch
+
+from altclip.checkpoints.hub import REPOSITORIES
+from altclip.models import DualEncoder, TextConfig, VisionConfig, preset
+from altclip.train.config import Recipe, StageConfig
+from altclip.train.stages.build import empty_model, model_config
+
+A100: Final = 312e12 * 0.4  # operations a second: bfloat16, two fifths of what the maker states
+_GIGA: Final = 1e9
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Of one stage. samples: pairs, each as often as it is seen; memory: bytes in each process; operations: in all."""
+
+    parameters: int
+    trained: int
+    samples: int
+    text_tokens: int
+    image_tokens: int
+    memory: float
+    operations: float
+
+    def hours(self, speed: float) -> float:
+        """Hours on one device of `speed` operations a second."""
+        return self.operations / speed / 3600
+
+
+def estimate(recipe: Recipe, stage: StageConfig) -> Estimate:
+    """The cost of a stage. Raises as building its model does."""
+    model, config = empty_model(stage), model_config(stage)
+    vision, text = config.vision or VisionConfig(), config.text or TextConfig()
+    samples = stage.steps * stage.batch_size
+    length = min(stage.max_text_tokens or text.max_length, text.max_length)
+    texts, images = samples * (2 if stage.kind == "distill" else 1), 0 if stage.kind == "distill" else samples
+    image_tokens = round(images * mean_image_tokens(stage, vision))
+    operations = image_tokens * _forward(vision, image_tokens / max(1, images)) * _passes(model, stage, "vision")
+    operations += texts * length * _forward(text, length) * _passes(model, stage, "text")
+    if stage.kind == "distill":
+        teacher = teacher_tower(recipe, stage) or text
+        operations += samples * length * _forward(teacher, length)
+    weights = {name: weight.numel() for name, weight in model.named_parameters()}
+    trained = sum(weight.numel() for weight in model.parameters() if weight.requires_grad)
+    return Estimate(
+        sum(weights.values()), trained, samples, texts * length, image_tokens,
+        _memory(recipe, stage, model, sum(weights.values()), trained, length), operations,
+    )  # fmt: skip
+
+
+def mean_image_tokens(stage: StageConfig, vision: VisionConfig) -> float:
+    """Tokens of an image, on average over the steps: patches and the class token."""
+    mean, before = 0.0, 0.0
+    for share, size in [*stage.augment.sizes, (1.0, vision.image_size)]:
+        mean += max(0.0, share - before) * ((size // vision.patch_size) ** 2 + 1)
+        before = max(before, share)
+    return mean
+
+
+def teacher_tower(recipe: Recipe, stage: StageConfig) -> TextConfig | None:
+    """The text tower of the teacher: of a stage, or of a preset whose released weights these are; None if unknown."""
+    if stage.teacher in recipe.stages:
+        return model_config(recipe.stages[stage.teacher]).text
+    names = {repository: name for name, repository in REPOSITORIES.items()}
+    return preset(names[stage.teacher]).text if stage.teacher in names else None
+
+
+def speed_here(seconds: float = 0.3) -> float:
+    """Operations a second of this machine's CPU in training: half of what a product of 1024 x 1024 matrices reaches."""
+    a = torch.rand(1024, 1024)
+    a @ a  # the first product starts the threads
+    products, began = 0, time.perf_counter()
+    while time.perf_counter() - began < seconds:
+        a @ a
+        products += 1
+    return 0.5 * products * 2 * 1024**3 / (time.perf_counter() - began)
+
+
+def _forward(tower: VisionConfig | TextConfig, length: float) -> float:
+    """Operations a token."""
+    width = tower.hidden_size
+    return tower.num_hidden_layers * (2 * (4 * width**2 + 2 * width * tower.intermediate_size) + 4 * length * width)
+
+
+def _trains(model: DualEncoder, side: str) -> bool:
+    return any(weight.requires_grad for name, weight in model.named_parameters() if name.startswith(f"{side}."))
+
+
+def _passes(model: DualEncoder, stage: StageConfig, side: str) -> int:
+    """Forward passes that a side's work amounts to."""
+    if not _trains(model, side):
+        return 1
+    return 3 + (stage.accumulate > 1) + stage.gradient_checkpointing
+
+
+def _memory(recipe: Recipe, stage: StageConfig, model: DualEncoder, weights: int, trained: int, length: int) -> float:
+    """Bytes in one of the processes that the recipe counts with."""
+    averages = 4 * trained if stage.ema else 0
+    piece = stage.batch_size / recipe.processes / stage.accumulate
+    of_value = 4 if recipe.precision == "no" else 2
+    kept = 0.0
+    config = model.config
+    for side, tower in (("vision", config.vision), ("text", config.text)):
+        if tower is None or not _trains(model, side):
+            continue
+        tokens = length * (2 if stage.kind == "distill" else 1)
+        if isinstance(tower, VisionConfig):
+            tokens = tower.grid_size**2 + 1
+        layers, width = tower.num_hidden_layers, tower.hidden_size
+        values = 34 + layers if stage.gradient_checkpointing else 17 * layers  # of a token, in units of its width
+        kept += piece * tokens * width * of_value * values
+    return 4 * weights + 12 * trained + averages + kept

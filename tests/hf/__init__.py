@@ -1,0 +1,1 @@
+"""Tests of the class names of the model cards."""
