@@ -122,7 +122,7 @@ class _Evil:
 
 def _pickled(folder: Path) -> None:
     (folder / "model.safetensors").unlink()
-    (folder / "pytorch_model.bin").write_bytes(pickle.dumps({"logit_scale": _Evil()}))
+    (folder / "pytorch_model.bin").write_bytes(pickle.dumps({"logit_scale": _Evil()}, protocol=2))
 
 
 def _weights(change: Callable[[dict[str, torch.Tensor]], object]) -> Callable[[Path], None]:

@@ -27,7 +27,7 @@ SENTENCES = (
     "un gatto e un cane",
     "un gato y un perro",
 )
-SPECIAL = {"bos": "<s>", "pad": "<pad>", "eos": "</s>", "unk": "<unk>"}
+SPECIAL = {"bos": "<s>", "pad": "<pad>", "eos": "</s>", "unk": "<unk>", "sep": "</s>", "cls": "<s>"}
 
 
 def tiny_tokenizer() -> Tokenizer:
@@ -37,7 +37,7 @@ def tiny_tokenizer() -> Tokenizer:
     backend.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=400,
-        special_tokens=list(SPECIAL.values()),
+        special_tokens=list(dict.fromkeys(SPECIAL.values())),
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )

@@ -25,7 +25,7 @@ WNIDS: Final = list(label_set("mini", "en"))
 
 
 class TableEncoder:
-    """Stands in for an Encoder. sees: of each file's name the weights of the classes in it; all of a name without are equal."""
+    """Stands in for an Encoder. sees: file name to the classes in it with their weights; without one, all are equal."""
 
     name = "mini"
     max_pixels = MAX_PIXELS
@@ -60,10 +60,16 @@ class TableEncoder:
         return np.eye(len(WNIDS), dtype=np.float32)[[self.axis[text] for text in texts]]
 
 
+def table_encoder() -> Any:
+    """Takes the cat for a lion, then a tabby; sees the espresso; everything else is the same to it."""
+    return TableEncoder(
+        {"chelsea.png": {LION: 0.8, TABBY: 0.6}, "coffee.png": {ESPRESSO: 1.0}, "cat.png": {TABBY: 1.0}}
+    )
+
+
 @pytest.fixture
 def encoder() -> Any:
-    """Takes the cat for a lion, then a tabby; sees the espresso; everything else is the same to it."""
-    return TableEncoder({"chelsea.png": {LION: 0.8, TABBY: 0.6}, "coffee.png": {ESPRESSO: 1.0}, "cat.png": {TABBY: 1.0}})
+    return table_encoder()
 
 
 @pytest.fixture

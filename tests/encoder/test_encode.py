@@ -194,7 +194,7 @@ def test_what_is_no_image_is_refused_even_where_bad_files_are_skipped(
     encoder: Encoder, images: Any, words: str
 ) -> None:
     with pytest.raises(UsageError, match=words):
-        encoder.encode_images(images, on_error={}.__setitem__)
+        encoder.encode_images(images, on_error=dict[int, InputError]().__setitem__)
 
 
 @pytest.mark.parametrize("size", [0, -1, 2.5, "many", None, True])
@@ -215,7 +215,7 @@ def test_bad_images_are_reported_by_position_and_the_rest_is_done(
     encoder: Encoder, photos: list[Path], tmp_path: Path
 ) -> None:
     (tmp_path / "empty.jpg").touch()
-    mixed = [tmp_path / "none.jpg", *photos[:3], b"", *photos[3:5], tmp_path / "empty.jpg"]
+    mixed: list[Path | bytes] = [tmp_path / "none.jpg", *photos[:3], b"", *photos[3:5], tmp_path / "empty.jpg"]
     bad: dict[int, InputError] = {}
     rows = encoder.encode_images(mixed, batch_size=2, on_error=bad.__setitem__)
     np.testing.assert_allclose(rows, encoder.encode_images(photos[:5]), atol=1e-5)
@@ -318,8 +318,8 @@ def test_what_a_model_gives_must_be_numbers(encoder: Encoder) -> None:
     model = tiny_model()
     broken = Encoder.from_model(model, tiny_processor())
     with torch.no_grad():
-        model.visual_projection.weight[0, 0] = torch.inf
-        model.text.projections["text_projection"].weight[0, 0] = torch.nan
+        model.get_parameter("visual_projection.weight")[0, 0] = torch.inf
+        model.get_parameter("text.projections.text_projection.weight")[0, 0] = torch.nan
     with pytest.raises(WeightsError, match="NaN or infinity in torch.float32"):
         broken.encode_images(np.zeros((9, 9, 3), np.uint8))
     with pytest.raises(WeightsError, match="dtype='float32'"):

@@ -89,7 +89,7 @@ def test_each_language_has_a_row_for_each_model() -> None:
 
 
 def test_the_style_of_the_drawings_is_in_their_title() -> None:
-    assert table("Drawings found by name").title == "Drawings found by name (noto)"
+    assert table("Drawings").title == "Drawings found by name, style noto, among 1,612"
 
 
 def test_names_left_out_have_tables_if_they_were_measured() -> None:

@@ -6,11 +6,13 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from altclip.errors import DataError
+from altclip.evaluate import zeroshot
 from altclip.evaluate.results import Result
 from altclip.evaluate.zeroshot import Embedded, Named, left_out, paired_hits, zero_shot
-from altclip.metrics import wilson
+from altclip.metrics import Estimate, ratio, wilson
 
 KEYS = ("a", "b", "c", "d", "e", "f", "g")
 AXES = np.eye(7, dtype=np.float32)
@@ -59,19 +61,20 @@ def test_the_ways_and_images_are_those_of_the_named_classes() -> None:
 
 
 def test_over_english_both_choose_among_the_classes_named_in_both() -> None:
-    """English mistakes a for g. Korean has no name for g: without it, English is right on a too."""
-    english = named({**dict(zip(KEYS, KEYS, strict=True)), "a": "b", "b": "a"})
-    korean = named({key: key for key in "cdefg"})
-    results = zero_shot(EACH_ONCE, {"en": english, "ko": korean}, "names")
+    """English takes a for g. Korean has no name for g: where g is no choice, English is right on a too."""
+    english = Named(KEYS, KEYS, np.concatenate([AXES[:1] / 2, AXES[1:6], AXES[:1]]))
+    results = zero_shot(EACH_ONCE, {"en": english, "ko": named({key: key for key in "abcdef"})}, "names")
     assert value(results, "en", "top-1") == pytest.approx(5 / 7)
-    ratio = pick(results, "ko", "top-1 over English")
-    assert (ratio.estimate.value, ratio.queries, ratio.choices) == (1.0, 5, 5)
+    over = pick(results, "ko", "top-1 over English")
+    assert (over.estimate.value, over.queries, over.choices) == (1.0, 6, 6)
 
-    # d is named in Korean alone: neither its images nor its name counts
+
+def test_over_english_a_class_named_in_the_other_language_alone_does_not_count() -> None:
+    """English has no name for d, and Korean is wrong on it."""
     no_d = Named(KEYS[:3] + KEYS[4:], KEYS[:3] + KEYS[4:], AXES[[0, 1, 2, 4, 5, 6]])
     wrong_d = named({**{key: key for key in "abcdef"}, "d": "e"})
-    ratio = pick(zero_shot(EACH_ONCE, {"en": no_d, "ko": wrong_d}, "names"), "ko", "top-1 over English")
-    assert (ratio.estimate.value, ratio.queries, ratio.choices) == (1.0, 5, 5)
+    over = pick(zero_shot(EACH_ONCE, {"en": no_d, "ko": wrong_d}, "names"), "ko", "top-1 over English")
+    assert (over.estimate.value, over.queries, over.choices) == (1.0, 5, 5)
 
 
 def test_either_of_two_classes_of_one_name_counts() -> None:
@@ -109,7 +112,7 @@ def test_paired_hits_stand_image_by_image() -> None:
     assert hits.english.tolist() == [True, False, True]
 
 
-# --- names left out ----------------------------------------------------------------------------------------------------
+# --- names left out ----------------------------------------------------------------------------------------------
 
 LEFT_OUT = {("a", "zh"), ("b", "zh"), ("c", "fr")}
 # b is taken for a, and g for f; c for a. Of two names in one place the first class wins, so a and f stay right.
@@ -131,9 +134,11 @@ def test_names_left_out_and_others_are_told_apart() -> None:
 def test_all_languages_together_add_up() -> None:
     results = left_out(EACH_ONCE, {"en": RIGHT, "zh": CHINESE, "fr": FRENCH}, LEFT_OUT, "names")
     together = pick(results, "all", "top-1 over English", "left out")
-    assert (together.estimate.value, together.queries) == (pytest.approx(1 / 3), 3)
+    assert together.estimate.value == pytest.approx(1 / 3)
+    assert together.queries == 3
     others = pick(results, "all", "top-1 over English", "others")
-    assert (others.estimate.value, others.queries) == (pytest.approx(10 / 11), 11)
+    assert others.estimate.value == pytest.approx(10 / 11)
+    assert others.queries == 11
 
 
 def test_an_image_is_resampled_with_all_its_languages() -> None:
@@ -149,6 +154,20 @@ def test_an_image_is_resampled_with_all_its_languages() -> None:
     one, all_of_them = (pick(results, code, "top-1 over English", "left out").estimate for code in ("zh", "all"))
     assert all_of_them.value == one.value
     assert all_of_them.high - all_of_them.low == pytest.approx(one.high - one.low, rel=0.05)
+
+
+def test_in_all_languages_together_each_image_is_a_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[list[tuple[int, int]]] = []
+    real = ratio
+
+    def noting(own: NDArray[np.int64], english: NDArray[np.int64]) -> Estimate:
+        drawn.append(list(zip(own.tolist(), english.tolist(), strict=True)))
+        return real(own, english)
+
+    monkeypatch.setattr(zeroshot, "ratio", noting)
+    left_out(EACH_ONCE, {"en": RIGHT, "zh": CHINESE, "fr": FRENCH}, LEFT_OUT, "names")
+    assert drawn[-2] == [(1, 1), (0, 1), (0, 1)]  # a and b in Chinese, c in French
+    assert drawn[-1] == [(1, 1), (1, 1), (1, 1), (2, 2), (2, 2), (2, 2), (1, 2)]  # the rest: d to g in both
 
 
 def test_a_group_without_names_is_not_shown() -> None:

@@ -71,6 +71,13 @@ def saved(model: Any, folder: Path) -> Path:
     return folder
 
 
+def saved_tensors(model: Any, folder: Path) -> dict[str, Tensor]:
+    """Save, and give what is in the file."""
+    from safetensors.torch import load_file
+
+    return load_file(saved(model, folder) / "model.safetensors")
+
+
 def ids(*, seed: int = 0, batch: int = 4, length: int = 11, padded: bool = True) -> Tensor:
     """Token ids (B, L) that begin with 0, end with 2 and, but for the first text, have padding."""
     generator = torch.Generator().manual_seed(seed)

@@ -19,7 +19,7 @@ KINDS = {"XLMRobertaModel": 1, "BertModel": 0}  # and the id of padding
 
 @pytest.fixture(scope="module", params=KINDS)
 def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[DualEncoder, Any, int]:
-    theirs = oracles.text_tower(request.param, layer_norm_eps=1e-5)
+    theirs = oracles.text_tower(request.param, type_vocab_size=2)
     folder = oracles.saved(theirs, tmp_path_factory.mktemp(request.param))
     return load_model(folder), theirs, KINDS[request.param]
 
@@ -45,13 +45,12 @@ def test_token_types_and_positions(pair: tuple[DualEncoder, Any, int]) -> None:
     with torch.no_grad():
         plain = theirs(ids_BL).last_hidden_state
         assert torch.allclose(ours.text.tower(ids_BL), plain, atol=1e-5)
-        for ours_given, theirs_given in (
-            ({"types_BL": types_BL}, {"token_type_ids": types_BL}),
-            ({"positions_BL": positions_BL}, {"position_ids": positions_BL}),
-        ):
-            expected = theirs(ids_BL, **theirs_given).last_hidden_state
-            assert torch.allclose(ours.text.tower.states(ids_BL, **ours_given)[0][-1], expected, atol=1e-5)
-            assert not torch.allclose(plain, expected, atol=1e-2)
+        typed = theirs(ids_BL, token_type_ids=types_BL).last_hidden_state
+        assert torch.allclose(ours.text.tower.states(ids_BL, types_BL=types_BL)[0][-1], typed, atol=1e-5)
+        moved = theirs(ids_BL, position_ids=positions_BL).last_hidden_state
+        assert torch.allclose(ours.text.tower.states(ids_BL, positions_BL=positions_BL)[0][-1], moved, atol=1e-5)
+    assert not torch.allclose(plain, typed, atol=1e-2)
+    assert not torch.allclose(plain, moved, atol=1e-2)
 
 
 def test_positions_of_xlm_roberta_come_from_the_ids(tmp_path: Path) -> None:

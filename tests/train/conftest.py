@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from altclip.train import run
 from altclip.train.config import Recipe
-from altclip.train.run import run_recipe
 from tests.train import made
 
 Train = Callable[..., Path]
@@ -21,11 +21,19 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made.write_world(tmp_path_factory.mktemp("world"))
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _no_pictures() -> Iterator[None]:
+    """Curves cost more than all the rest of a tiny run; test_logs.py draws them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(run, "draw_curves", lambda *_: None)
+        yield
+
+
 @pytest.fixture(scope="session")
 def trained(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The output of the tiny recipe, all three stages."""
     output = tmp_path_factory.mktemp("trained")
-    run_recipe(made.recipe(), world, output, device="cpu", show_progress=False)
+    run.run_recipe(made.recipe(), world, output, device="cpu", show_progress=False)
     return output
 
 
@@ -33,7 +41,9 @@ def trained(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def train(world: Path, tmp_path: Path) -> Train:
     """Run a recipe's stage `teacher` (or `only`) on the CPU; returns the stage's folder."""
 
-    def run(recipe: Recipe, *, data: Path = world, output: Path = tmp_path / "out", only: str = "teacher", **options: Any) -> Path:
-        return run_recipe(recipe, data, output, only=only, device="cpu", show_progress=False, **options)
+    def runner(
+        recipe: Recipe, *, data: Path = world, output: Path = tmp_path / "out", only: str | None = "teacher", **options: Any
+    ) -> Path:
+        return run.run_recipe(recipe, data, output, only=only, device="cpu", show_progress=False, **options)
 
-    return run
+    return runner

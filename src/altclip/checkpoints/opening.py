@@ -17,7 +17,9 @@ from altclip.errors import LayoutError, UsageError
 from altclip.models import DualEncoder, ModelConfig
 
 CONFIG_NAME: Final = "config.json"
-_DRAWING: Final = frozenset({"normal_", "uniform_", "fill_", "zero_", "kaiming_uniform_", "ones_", "zeros_", "constant_"})
+_DRAWING: Final = frozenset(
+    {"normal_", "uniform_", "fill_", "zero_", "kaiming_uniform_", "ones_", "zeros_", "constant_"}
+)
 
 
 @dataclass(frozen=True)

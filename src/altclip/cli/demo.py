@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from altclip.cli.output import escape, print_json, progress_console, results, show_error
+from altclip.cli.finding import Failure, find_images, show_failures
+from altclip.cli.opening import open_encoder
+from altclip.cli.output import escape, print_json, progress_console, results
+from altclip.errors import InputError, UsageError
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from altclip.demo import Guess, Guesses, InLanguage, Photograph, Results
-    from altclip.encoder import Encoder
 
 EXAMPLE: Final = "altclip demo holiday-photos --languages zh,ar --output holiday.html"
 # A mark without width that reads from left to right. On both sides of a column's border it keeps a terminal that turns
@@ -23,7 +25,7 @@ _LEFT_TO_RIGHT: Final = "\u200e"
 
 def command(
     folder: Annotated[
-        Path | None, typer.Argument(metavar="[FOLDER]", help="Your photographs; those of scikit-image if left out.")
+        Path | None, typer.Argument(metavar="FOLDER", help="Your photographs; those of scikit-image if left out.")
     ] = None,
     model: Annotated[str, typer.Option(help="Folder, preset or hub id; the bundled model if left out.")] = "mini",
     output: Annotated[Path, typer.Option(help="The page to write.")] = Path("altclip-demo.html"),
@@ -36,30 +38,37 @@ def command(
     Prints a table per language, and writes one HTML page that needs no network. The labels offered are always all 200
     that the bundled model was made for; things it never learned are marked as such.
     """
-    from altclip.demo import in_folder, look, page, shipped
-    from altclip.demo.run import choose
+    from altclip.demo import choose, look, page
     from altclip.prompts import split_labels
 
     chosen = choose(split_labels(languages))
-    photographs = shipped() if folder is None else in_folder(folder)
     page.check(output)
-    encoder = _open(model)
+    photographs, failures = _photographs(folder)
+    encoder = open_encoder(model)
     found = look(encoder, photographs, chosen, limit=limit, report=lambda line: progress_console().print(escape(line)))
     page.write(page.render(found, max_pixels=encoder.max_pixels), output)
     if as_json:
         print_json({**found.to_dict(), "page": str(output)})
     else:
         _show(found, output)
-    for name, reason in found.failures:
-        show_error(f"{name}: {reason}")
-    if found.failures:
+    failures += [Failure(*failure) for failure in found.failures]
+    show_failures(failures)
+    if failures:
         raise typer.Exit(1)
 
 
-def _open(model: str) -> Encoder:
-    from altclip.encoder import Encoder
+def _photographs(folder: Path | None) -> tuple[list[Photograph], list[Failure]]:
+    """Those that are shipped, or those in the folder with the folders below it that cannot be read."""
+    from altclip.demo import of_user, shipped
 
-    return Encoder(model)
+    if folder is None:
+        return shipped(), []
+    if not folder.is_dir():
+        raise UsageError(f"{folder} is no folder: expected one with photographs; for single files: altclip classify")
+    found = find_images([folder])
+    if not found.files:
+        raise InputError("\n".join(failure.error for failure in found.failures))
+    return of_user(found.files, folder), found.failures
 
 
 def _show(found: Results, output: Path) -> None:
@@ -98,12 +107,16 @@ def _table(found: Results, part: InLanguage) -> Table:
 
 
 def _score(part: InLanguage) -> str | None:
-    """How often the right label came first and among the five, where the right one is known."""
+    """How often the right label came first and among the five, and what words found, where the right is known."""
     places = [guesses.right.place for guesses in part.guesses if guesses.right]
     if not places:
         return None
     first, five = (sum(place <= most for place in places) for most in (1, 5))
-    return f"{len(places)} photographs have a right label: it is first for {first}, among the first five for {five}"
+    finds = (f"{escape(search.words)} at place {search.place}" for search in part.searches if search.place)
+    return (
+        f"Right labels: {first} of {len(places)} came first, {five} among the first five.\n"
+        f"Found by words among {len(part.guesses)} photographs: {', '.join(finds)}."
+    )
 
 
 def _subject(photograph: Photograph, guesses: Guesses) -> str:
@@ -147,9 +160,7 @@ def _notes(found: Results, output: Path) -> list[str]:
     if any(part.language == "ar" for part in found.languages):
         notes.append("Not every terminal joins Arabic letters and turns them to run from the right; the page does.")
     if found.left_out:
-        notes.append(
-            f"{found.left_out} more photographs were left out: --limit {found.left_out + 1} or more shows them."
-        )
+        notes.append(f"More photographs, left out: {found.left_out}. --limit moves the limit.")
     if found.model == "mini":
         notes.append("mini is a small model for research and demonstration; for real use take a released checkpoint.")
     return [

@@ -20,7 +20,7 @@ EXAMPLE: Final = (
 
 
 def command(
-    models: Annotated[list[str], typer.Argument(metavar="MODEL...", help="Folders, presets or hub ids.")],
+    models: Annotated[list[str], typer.Argument(metavar="MODEL", help="Folders, presets or hub ids.")],
     data: Annotated[
         Path | None, typer.Option(help="Folder with photos/ and emoji/, as docs/mini-data.md says.")
     ] = None,
@@ -65,9 +65,10 @@ def command(
 
 
 def _show(table: Table) -> None:
+    from rich import box
     from rich.table import Table as RichTable
 
-    drawn = RichTable(title=escape(table.title), title_justify="left")
+    drawn = RichTable(title=escape(table.title), title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
     for column in table.columns:
         drawn.add_column(escape(column), overflow="fold")
     for row in table.rows:

@@ -58,21 +58,23 @@ def _show_cost(recipe: Recipe, only: str | None) -> None:
     from altclip.train.estimate import A100, estimate, speed_here
     from altclip.train.run import chosen
 
-    here = speed_here()
-    columns = ("stage", "parameters", "trained", "steps", "pairs", "text tokens", "image tokens")
-    table = Table(*columns, "memory each", "A100 hours", "hours here")
-    for name, config in chosen(recipe, only).items():
-        cost = estimate(recipe, config)
-        table.add_row(
-            escape(name), _short(cost.parameters), _short(cost.trained), f"{config.steps:,}", _short(cost.samples),
-            _short(cost.text_tokens), _short(cost.image_tokens), f"{cost.memory / 1e9:,.1f} GB",
-            f"{cost.hours(A100):,.2f}", f"{cost.hours(here):,.1f}",
-        )  # fmt: skip
+    here, stages = speed_here(), chosen(recipe, only)
+    costs = [estimate(recipe, config) for config in stages.values()]
+    table = Table(escape(recipe.name), *(escape(f"{name} ({config.kind})") for name, config in stages.items()))
+    table.add_row("parameters", *(_short(cost.parameters) for cost in costs))
+    table.add_row("trained", *(_short(cost.trained) for cost in costs))
+    table.add_row("steps", *(f"{config.steps:,}" for config in stages.values()))
+    table.add_row("pairs seen", *(_short(cost.samples) for cost in costs))
+    table.add_row("text tokens", *(_short(cost.text_tokens) for cost in costs))
+    table.add_row("image tokens", *(_short(cost.image_tokens) for cost in costs))
+    table.add_row("memory in each process", *(f"{cost.memory / 1e9:,.1f} GB" for cost in costs))
+    table.add_row("hours of an A100", *(f"{cost.hours(A100):,.2f}" for cost in costs))
+    table.add_row("hours of this CPU", *(f"{cost.hours(here):,.1f}" for cost in costs))
     results().print(table)
     results().print(
-        f"Upper bounds, from sizes alone: texts at full length, {recipe.processes} process(es), precision "
-        f"{recipe.precision}. A100: 40 % of 312 TFLOP/s; here: half of what matrix products reach on this CPU "
-        f"({here / 1e9:,.0f} GFLOP/s). Hours are of all devices together; reading data and checkpoints comes on top.",
+        f"Upper bounds, from sizes alone: every text at full length. {recipe.processes} process(es), precision "
+        f"{recipe.precision}. An A100 at 40 % of its 312 TFLOP/s; this CPU at half of what matrix products reach here now, "
+        f"{here / 1e9:,.0f} GFLOP/s. Hours are of all devices together; reading data comes on top.",
         soft_wrap=True,
     )
 
@@ -81,5 +83,5 @@ def _short(count: float) -> str:
     """1234567 -> 1.23 M."""
     for size, unit in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
         if count >= size:
-            return f"{count / size:.3g} {unit}"
+            return f"{count / size:.4g} {unit}"
     return f"{count:.0f}"

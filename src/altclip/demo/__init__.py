@@ -3,10 +3,10 @@
 The labels offered are always the whole label set of the bundled model, so that nothing is chosen for looking good.
 """
 
-from altclip.demo.pictures import Photograph, in_folder, shipped
+from altclip.demo.pictures import Photograph, of_user, shipped
 from altclip.demo.results import Guess, Guesses, Hit, InLanguage, Results, Search
-from altclip.demo.run import look
+from altclip.demo.run import choose, look
 
 __all__ = [
-    "Guess", "Guesses", "Hit", "InLanguage", "Photograph", "Results", "Search", "in_folder", "look", "shipped",
+    "Guess", "Guesses", "Hit", "InLanguage", "Photograph", "Results", "Search", "choose", "look", "of_user", "shipped",
 ]  # fmt: skip

@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import io
 import json
-import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from importlib.util import find_spec
@@ -19,12 +19,9 @@ from typing import Final
 
 from PIL import Image
 
-from altclip.errors import InputError, MissingExtraError, UsageError
+from altclip.errors import MissingExtraError
 from altclip.processing import open_image
 
-ENDINGS: Final = (
-    ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".heic", ".heif", ".avif",
-)  # fmt: skip
 LARGE: Final = 480  # pixels of the longer side: a card on the page, sharp on a phone
 SMALL: Final = 240  # a picture in a row of finds
 
@@ -73,35 +70,9 @@ def _shipped(package: str, file: str, row: dict[str, str | None]) -> Photograph:
     )  # fmt: skip
 
 
-def in_folder(folder: Path) -> list[Photograph]:
-    """The files in a folder and the folders below that are named as images are, in the order of their names.
-
-    Hidden files and folders are passed over.
-
-    Raises:
-        UsageError: there is no such folder.
-        InputError: no file in it is named as an image is.
-    """
-    if not folder.is_dir():
-        raise UsageError(f"{folder} is no folder: expected one with photographs; for single files use altclip classify")
-    found = sorted(path for path in _visible(folder) if path.suffix.lower() in ENDINGS)
-    if not found:
-        raise InputError(
-            f"{folder} holds no photographs: expected files that end in .jpg, .png, .webp or the like, there or in the "
-            "folders below"
-        )
-    return [Photograph(path, path.relative_to(folder).as_posix()) for path in found]
-
-
-def _visible(folder: Path) -> list[Path]:
-    def refuse(error: OSError) -> None:  # a folder that may not be read is no empty one
-        raise error
-
-    paths = []
-    for root, folders, names in os.walk(folder, onerror=refuse):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        paths += [Path(root) / name for name in names if not name.startswith(".")]
-    return paths
+def of_user(files: Sequence[Path], folder: Path) -> list[Photograph]:
+    """The user's files, of which nothing is known, named as they lie below `folder`."""
+    return [Photograph(path, path.relative_to(folder).as_posix()) for path in files]
 
 
 def thumbnails(photograph: Photograph, sides: tuple[int, ...], *, max_pixels: int) -> list[str]:

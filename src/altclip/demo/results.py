@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from altclip.demo.pictures import Photograph
 from altclip.encoder.labels import probabilities
-from altclip.languages import Language
+from altclip.languages import NAMES, Language
 
 TOP: Final = 5
 WORDS: Final = 5  # searches beside those for what is known to be there
@@ -70,8 +70,9 @@ class InLanguage:
 
 @dataclass(frozen=True)
 class Results:
-    """What table, page and JSON show. rule: how the words of the searches were chosen; failures: file and reason.
+    """What table, page and JSON show.
 
+    rule: how the words of the searches were chosen; failures: names of files that could not be opened, and the errors;
     left_out: how many more photographs there were than are shown.
     """
 
@@ -93,7 +94,7 @@ class Results:
             "left_out": self.left_out,
             "searches_for": self.rule,
             "languages": {part.language: _in_language(part, names) for part in self.languages},
-            "errors": [{"image": name, "error": reason} for name, reason in self.failures],
+            "errors": [{"image": name, "error": error} for name, error in self.failures],
         }
 
 
@@ -132,12 +133,12 @@ def _search(wnid: str, word: str, cosines: Rows, right: Sequence[str | None]) ->
 
 
 def words_to_find(
-    wnids: Sequence[str], right: Sequence[str | None], guesses: Sequence[Guesses]
+    wnids: Sequence[str], right: Sequence[str | None], guesses: Sequence[Guesses], language: Language
 ) -> tuple[list[str], str]:
     """Which labels to search for, as wnids, and the rule in words. It never looks at what a search finds.
 
     Where something is known of the photographs: what they show, then labels at even steps through the list. Of a user's
-    photographs nothing is known, so it is the first guesses that most of them have in common.
+    photographs nothing is known, so it is the first guesses (`guesses`, made in `language`) that most have in common.
     """
     known = [wnid for wnid in dict.fromkeys(right) if wnid is not None]
     if known:
@@ -145,7 +146,7 @@ def words_to_find(
         others = [wnid for wnid in wnids[::step][:WORDS] if wnid not in known]
         return known + others, f"what the photographs are known to show, then every {step}th of the {len(wnids)} labels"
     common = Counter(each.top[0].wnid for each in guesses).most_common(WORDS)
-    return [wnid for wnid, _ in common], "the labels that came first for the most photographs"
+    return [wnid for wnid, _ in common], f"the labels that came first for the most photographs in {NAMES[language]}"
 
 
 def _described(photograph: Photograph) -> dict[str, Any]:

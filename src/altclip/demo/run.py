@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from altclip.demo.pictures import Photograph
 from altclip.demo.results import InLanguage, Results, Rows, find, guess, words_to_find
-from altclip.errors import ImageError, InputError, UsageError
+from altclip.errors import InputError, UsageError
 from altclip.languages import LANGUAGES, NAMES, Language
 from altclip.prompts import label_set
 
@@ -52,7 +52,7 @@ def look(
         labels_LD = encoder.encode_labels(labels.values(), language=language)
         guesses = guess(images_ND, labels_LD, labels, right, encoder.logit_scale)
         if not wnids:  # the same things are searched for in every language
-            wnids, rule = words_to_find(list(labels), right, guesses)
+            wnids, rule = words_to_find(list(labels), right, guesses, language)
         words = {wnid: labels[wnid] for wnid in wnids}
         searches = find(encoder.encode_texts(words.values()), images_ND, words, right)
         parts.append(InLanguage(language, tuple(guesses), tuple(searches)))
@@ -65,15 +65,11 @@ def look(
 def _embedded(
     encoder: Encoder, photographs: Sequence[Photograph]
 ) -> tuple[list[Photograph], Rows, tuple[tuple[str, str], ...]]:
-    """The photographs that can be opened, their embeddings (N, D), and the names of the others with the reasons."""
+    """The photographs that can be opened, their embeddings (N, D), and the names of the others with the errors."""
     bad: dict[int, InputError] = {}
     rows = encoder.encode_images([photograph.path for photograph in photographs], on_error=bad.__setitem__)
-    failures = tuple((photographs[place].name, _reason(error)) for place, error in sorted(bad.items()))
+    failures = tuple((photographs[place].name, str(error)) for place, error in sorted(bad.items()))
     good = [photograph for place, photograph in enumerate(photographs) if place not in bad]
     if not good:
-        raise InputError("\n".join(["none of the photographs can be opened:", *(f"  {n}: {r}" for n, r in failures)]))
+        raise InputError("\n".join(["none of the photographs can be opened:", *(error for _, error in failures)]))
     return good, rows, failures
-
-
-def _reason(error: InputError) -> str:
-    return error.reason if isinstance(error, ImageError) else str(error)

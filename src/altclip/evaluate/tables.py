@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from altclip.evaluate.report import Model, Report
@@ -24,14 +24,7 @@ class Table:
 
 def tables(report: Report) -> list[Table]:
     """All tables, in the order in which they are read; shares in percent, every figure with its 95 % interval."""
-    made = [_summary(report)]
-    for kind in PROMPTS:
-        metrics = ("top-1", "top-5", f"top-1 {OVER_ENGLISH}")
-        made.append(_by_language(report, f"Photographs, {TITLES[kind]}", "photographs", kind, metrics, "classes"))
-    made.append(_full_size(report))
-    recalls = ("R@1", "R@5", "R@10", f"R@10 {OVER_ENGLISH}")
-    title = f"Drawings found by name ({report.settings.style})"
-    made.append(_by_language(report, title, "drawings", "names", recalls, "drawings"))
+    made = [_summary(report), *(_photographs(report, kind) for kind in PROMPTS), _full_size(report), _drawings(report)]
     if report.settings.left_out:
         made += [_left_out(report, kind) for kind in PROMPTS]
     return made
@@ -65,17 +58,30 @@ def _find(
     return next((r for r in model.results if (r.task, r.metric, r.prompts, r.language, r.group) == wanted), None)
 
 
-def _by_language(
-    report: Report, title: str, task: Task, prompts: Prompts, metrics: Sequence[str], choices: str
-) -> Table:
-    """A row for each language and model."""
+def _photographs(report: Report, kind: Prompts) -> Table:
+    """A row for each language and model; how many classes the language has names for."""
+    metrics = ("top-1", "top-5", f"top-1 {OVER_ENGLISH}")
     rows = []
     for language in report.settings.languages:
         for model in report.models:
-            found = [_find(model, task, metric, prompts, language) for metric in metrics]
-            count = next((str(result.choices) for result in found if result), NOTHING)
-            rows.append((language, model.label, count, *map(shown, found)))
-    return Table(title, ("language", "model", choices, *metrics), tuple(rows))
+            found = [_find(model, "photographs", metric, kind, language) for metric in metrics]
+            classes = next((str(result.choices) for result in found if result), NOTHING)
+            rows.append((language, model.label, classes, *map(shown, found)))
+    return Table(f"Photographs, {TITLES[kind]}", ("language", "model", "classes", *metrics), tuple(rows))
+
+
+def _drawings(report: Report) -> Table:
+    """A row for each language and model."""
+    metrics = ("R@1", "R@5", "R@10", f"R@10 {OVER_ENGLISH}")
+    rows = [
+        (language, model.label, *(shown(_find(model, "drawings", metric, "names", language)) for metric in metrics))
+        for language in report.settings.languages
+        for model in report.models
+    ]
+    counts = {result.choices for model in report.models for result in model.results if result.task == "drawings"}
+    among = ", ".join(f"{count:,}" for count in sorted(counts))
+    title = f"Drawings found by name, style {report.settings.style}, among {among}"
+    return Table(title, ("language", "model", *metrics), tuple(rows))
 
 
 def _full_size(report: Report) -> Table:

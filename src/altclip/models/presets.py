@@ -13,6 +13,10 @@ _CLIP_TEXT_L: Final = TextConfig(
     num_attention_heads=12, max_position_embeddings=77, type_vocab_size=0, hidden_act="quick_gelu",
     attention_probs_dropout_prob=0.0, pad_token_id=49407, bos_token_id=49406, eos_token_id=49407,
 )  # fmt: skip
+_CHINESE_BERT: Final = TextConfig(  # chinese-roberta-wwm-ext, which is a BERT in all but name
+    architecture="bert", vocab_size=21128, hidden_size=768, intermediate_size=3072, num_hidden_layers=12,
+    num_attention_heads=12, max_position_embeddings=512, type_vocab_size=2, layer_norm_eps=1e-12, pad_token_id=0,
+)  # fmt: skip
 _MINI_VISION: Final = VisionConfig(
     hidden_size=192, intermediate_size=768, num_hidden_layers=8, num_attention_heads=3, image_size=64, patch_size=8,
     hidden_act="gelu",
@@ -31,6 +35,7 @@ PRESETS: Final[dict[str, ModelConfig]] = {
     "altclip": ModelConfig(),
     "altclip-m9": ModelConfig(),
     "clip-vit-l-14": ModelConfig(text=_CLIP_TEXT_L, heads=heads_of("clip")),
+    "taiyi": ModelConfig(text=_CHINESE_BERT, heads=heads_of("taiyi-pooler")),
     "mini": ModelConfig(vision=_MINI_VISION, text=_MINI_TEXT, projection_dim=256),
     "mini-teacher": ModelConfig(
         vision=_MINI_VISION, text=_MINI_TEACHER_TEXT, projection_dim=256, heads=heads_of("clip")

@@ -46,9 +46,9 @@ class VisionTower(nn.Module):
         interpolate: allow image sizes other than the configured one, by bicubic resizing of the position embeddings
         (as transformers' `interpolate_pos_encoding`). Raises UsageError for a size that does not fit.
         """
+        self._check_size(images_BCSS, interpolate)
         patches_BLD = self.patches(images_BCSS.to(self.patches.weight.dtype))
         grid = (patches_BLD.shape[-2], patches_BLD.shape[-1])
-        self._check_size(images_BCSS, interpolate)
         tokens_BLD = patches_BLD.flatten(2).transpose(1, 2)
         class_B1D = self.class_embedding.expand(len(tokens_BLD), 1, -1)
         x_BLD = torch.cat([class_B1D, tokens_BLD], 1) + self._positions(grid)

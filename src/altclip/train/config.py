@@ -71,6 +71,7 @@ class PairData(Section):
 
     path: a file, a glob or a folder that `data.reading` opens; hub: the id of a data set of the hub instead.
     streaming: read from front to end, through a shuffle buffer of that many rows; for sets too large for a disk.
+    expected_rows: how many rows the estimate of cost counts with.
     """
 
     path: str | None = None
@@ -78,6 +79,7 @@ class PairData(Section):
     split: str = "train"
     streaming: bool = False
     shuffle_buffer: Positive = 10000
+    expected_rows: Positive | None = None
     image: str = "image"
     label: str | None = None
     labels: LabelsFile | None = None

@@ -18,6 +18,7 @@ import torch
 from altclip.checkpoints.hub import REPOSITORIES
 from altclip.models import DualEncoder, TextConfig, VisionConfig, preset
 from altclip.train.config import Recipe, StageConfig
+from altclip.train.optimizers import check_groups
 from altclip.train.stages.build import empty_model, model_config
 
 A100: Final = 312e12 * 0.4  # operations a second: bfloat16, two fifths of what the maker states
@@ -44,10 +45,11 @@ class Estimate:
 def estimate(recipe: Recipe, stage: StageConfig) -> Estimate:
     """The cost of a stage. Raises as building its model does."""
     model, config = empty_model(stage), model_config(stage)
+    check_groups([name for name, weight in model.named_parameters() if weight.requires_grad], stage.optimizer)
     vision, text = config.vision or VisionConfig(), config.text or TextConfig()
     samples = stage.steps * stage.batch_size
     length = min(stage.max_text_tokens or text.max_length, text.max_length)
-    texts, images = samples * (2 if stage.kind == "distill" else 1), 0 if stage.kind == "distill" else samples
+    texts, images = samples * (2 if stage.kind == "distill" else 1), images_encoded(stage)
     image_tokens = round(images * mean_image_tokens(stage, vision))
     operations = image_tokens * _forward(vision, image_tokens / max(1, images)) * _passes(model, stage, "vision")
     operations += texts * length * _forward(text, length) * _passes(model, stage, "text")
@@ -60,6 +62,16 @@ def estimate(recipe: Recipe, stage: StageConfig) -> Estimate:
         sum(weights.values()), trained, samples, texts * length, image_tokens,
         _memory(recipe, stage, model, sum(weights.values()), trained, length), operations,
     )  # fmt: skip
+
+
+def images_encoded(stage: StageConfig) -> int:
+    """How often an image goes through the tower: once in all where embeddings are cached, as far as numbers are known."""
+    samples = stage.steps * stage.batch_size
+    if stage.kind == "distill":
+        return 0
+    rows = [data.expected_rows for data in stage.pairs]
+    known = [count for count in rows if count]
+    return min(samples, sum(known)) if stage.kind == "align" and not stage.live and len(known) == len(rows) else samples
 
 
 def mean_image_tokens(stage: StageConfig, vision: VisionConfig) -> float:
@@ -123,4 +135,5 @@ def _memory(recipe: Recipe, stage: StageConfig, model: DualEncoder, weights: int
         layers, width = tower.num_hidden_layers, tower.hidden_size
         values = 34 + layers if stage.gradient_checkpointing else 17 * layers  # of a token, in units of its width
         kept += piece * tokens * width * of_value * values
-    return 4 * weights + 12 * trained + averages + kept
+    similarities = 0 if stage.kind == "distill" else 4 * 4 * stage.batch_size**2  # and what the loss makes of them
+    return 4 * weights + 12 * trained + averages + kept + similarities

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -28,7 +28,7 @@ class Muon(torch.optim.Optimizer):
         super().__init__(params, {"lr": lr, "weight_decay": weight_decay, "momentum": momentum})
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
+    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]  # noqa: ARG002
         for group in self.param_groups:
             by_shape: dict[tuple[int, ...], list[nn.Parameter]] = defaultdict(list)
             for weight in group["params"]:
@@ -66,8 +66,7 @@ def build_optimizers(model: nn.Module, config: OptimizerConfig) -> list[torch.op
     `groups` maps a pattern of parameter names to a factor on the learning rate; the first that matches counts.
     """
     trained = {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
-    if unused := [pattern for pattern in config.groups if not any(re.search(pattern, name) for name in trained)]:
-        raise UsageError(f"optimizer.groups: no trained parameter matches {', '.join(unused)}")
+    check_groups(list(trained), config)
     muon = {n: w for n, w in trained.items() if config.name == "muon" and w.ndim == 2 and ".layers." in n}
     rest = {name: weight for name, weight in trained.items() if name not in muon}
     optimizers: list[torch.optim.Optimizer] = []
@@ -78,6 +77,12 @@ def build_optimizers(model: nn.Module, config: OptimizerConfig) -> list[torch.op
         groups = _groups(muon, config, config.matrix_learning_rate)
         optimizers.append(Muon(groups, config.matrix_learning_rate, config.weight_decay))  # type: ignore[arg-type]
     return optimizers
+
+
+def check_groups(trained: Sequence[str], config: OptimizerConfig) -> None:
+    """Raises UsageError for a pattern that matches no trained parameter."""
+    if unused := [pattern for pattern in config.groups if not any(re.search(pattern, name) for name in trained)]:
+        raise UsageError(f"optimizer.groups: no trained parameter matches {', '.join(unused)}")
 
 
 def _groups(weights: Mapping[str, nn.Parameter], config: OptimizerConfig, rate: float) -> list[dict[str, object]]:
@@ -107,6 +112,7 @@ def rate_factor(step: int, steps: int, config: OptimizerConfig) -> float:
 
 
 def set_rates(optimizers: Iterable[torch.optim.Optimizer], factor: float) -> None:
+    """Set the learning rates of a step: each group's own, times the factor."""
     for optimizer in optimizers:
         for group in optimizer.param_groups:
             group["lr"] = group["base_lr"] * factor

@@ -8,6 +8,7 @@ from typing import Any, Final
 from altclip.checkpoints.layouts.altclip import ALTCLIP, ALTCLIP_TEXT
 from altclip.checkpoints.layouts.base import Layout, Settings
 from altclip.checkpoints.layouts.clip import CLIP, IMAGE_TOWER
+from altclip.checkpoints.layouts.taiyi import TAIYI
 from altclip.checkpoints.layouts.text_towers import ALT_ROBERTA_TOWER, BERT_TOWER, XLM_ROBERTA_TOWER
 from altclip.errors import LayoutError
 from altclip.models import ModelConfig
@@ -15,7 +16,7 @@ from altclip.models import ModelConfig
 __all__ = ["LAYOUTS", "Layout", "Settings", "layout_for", "layout_of"]
 
 # In order: the first that fits a folder or a model is taken.
-LAYOUTS: Final = (ALTCLIP, CLIP, ALTCLIP_TEXT, IMAGE_TOWER, XLM_ROBERTA_TOWER, ALT_ROBERTA_TOWER, BERT_TOWER)
+LAYOUTS: Final = (ALTCLIP, CLIP, TAIYI, ALTCLIP_TEXT, IMAGE_TOWER, XLM_ROBERTA_TOWER, ALT_ROBERTA_TOWER, BERT_TOWER)
 
 
 def layout_of(settings: Mapping[str, Any], keys: Iterable[str]) -> Layout:

@@ -2,7 +2,8 @@
 
 Several spellings are read: transformers 5 numbers the layers of a dual model's image tower `encoder.layer.N`, 4
 `encoder.layers.N`; the text tower is `text_model.roberta.encoder.layer.N`, alone `roberta.encoder.layers.N` or, from 4,
-`roberta.encoder.layer.N`. Written is the spelling of transformers 4, which all versions read.
+`roberta.encoder.layer.N`. Written is, for both, the spelling of transformers 4, which all versions read; for the text
+tower alone that of 5, since no spelling is read by both.
 """
 
 from __future__ import annotations
@@ -94,9 +95,9 @@ ALTCLIP: Final = Layout(
 
 ALTCLIP_TEXT: Final = Layout(
     name="Hugging Face AltCLIPTextModel",
-    rows=(*tables.bert("roberta."), *_READOUT),
+    rows=(*tables.bert("roberta.", "layers"), *_READOUT),
     starts=("roberta.", "transformation."),
-    aliases=((r"^text_model\.", ""), (r"^roberta\.encoder\.layers\.", "roberta.encoder.layer.")),
+    aliases=((r"^text_model\.", ""), (r"^roberta\.encoder\.layer\.", "roberta.encoder.layers.")),
     lacks=("vision_model.",),
     ignored=_UNUSED,
     read=lambda settings: ModelConfig(vision=None, text=TEXT.read(settings), heads=TEXT_HEADS),

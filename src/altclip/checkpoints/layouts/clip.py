@@ -22,7 +22,7 @@ TEXT: Final = Section(
         "pad_token_id": 1, "bos_token_id": 49406, "eos_token_id": 49407,
     },
     renamed={"attention_dropout": "attention_probs_dropout_prob"},
-    fixed={"architecture": "clip", "type_vocab_size": 0, "hidden_dropout_prob": 0.0},
+    fixed={"architecture": "clip", "type_vocab_size": 0},
 )  # fmt: skip
 DUAL: Final[Mapping[str, Any]] = {"projection_dim": 512, "logit_scale_init_value": 2.6592, "initializer_factor": 1.0}
 

@@ -53,9 +53,9 @@ def vit(theirs: str) -> Rows:
     return _under("vision.", theirs, _VIT) + _under("vision.layers.{}.", f"{theirs}encoder.layers.{{}}.", _CLIP_LAYER)
 
 
-def bert(theirs: str) -> Rows:
-    """An XLM-R or BERT text tower."""
-    layers = _under("text.tower.layers.{}.", f"{theirs}encoder.layer.{{}}.", _BERT_LAYER)
+def bert(theirs: str, numbered: str = "layer") -> Rows:
+    """An XLM-R or BERT text tower. numbered: what stands before the number of a layer."""
+    layers = _under("text.tower.layers.{}.", f"{theirs}encoder.{numbered}.{{}}.", _BERT_LAYER)
     return _under("text.tower.", theirs, _BERT) + layers
 
 

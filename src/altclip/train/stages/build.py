@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from altclip.checkpoints import load_model
+from altclip.checkpoints.layouts import layout_for
 from altclip.errors import ConfigError, UsageError
 from altclip.models import DualEncoder, Head, ModelConfig, initialise, preset
 from altclip.train.config import StageConfig
@@ -20,7 +21,10 @@ _PARTS: Final = {"image": ("vision.", "visual_projection.", "logit_scale"), "tex
 
 
 def model_config(stage: StageConfig) -> ModelConfig:
-    """The preset with the recipe's changes of sizes. Raises ConfigError where the two sides differ in width."""
+    """The preset with the recipe's changes of sizes.
+
+    Raises ConfigError where the two sides differ in width, LayoutError for a model that could not be saved.
+    """
     config = preset(stage.model)
     if config.vision is None or config.text is None:
         raise ConfigError([f"model {stage.model}: expected one with both towers"])
@@ -34,6 +38,7 @@ def model_config(stage: StageConfig) -> ModelConfig:
     width = config.text.project_dim if head.linear else config.text.hidden_size  # type: ignore[union-attr]
     if not head.projection and width != config.projection_dim:
         raise ConfigError([f"texts are {width} wide, images {config.projection_dim}: set projection_dim"])
+    layout_for(config)
     return config
 
 

@@ -1,0 +1,168 @@
+"""Every shipped recipe: built at full size without memory, its head's figures true, and ten steps with small towers."""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from altclip.checkpoints import load_model, save_model
+from altclip.models import DualEncoder, ModelConfig, TextConfig, VisionConfig, heads_of, initialise
+from altclip.train import run
+from altclip.train.config import Recipe
+from altclip.train.estimate import A100, estimate
+from altclip.train.loading import load_recipe, shipped_recipes
+from altclip.train.logs import read_log
+from altclip.train.stages.build import empty_model
+from tests.train import made
+
+FULL_SIZE = ["altclip", "altclip-m9", "taiyi"]
+
+
+def test_the_recipes_of_the_issue_are_shipped() -> None:
+    assert shipped_recipes() == ["altclip", "altclip-m9", "mini", "taiyi"]
+
+
+@pytest.mark.parametrize("name", shipped_recipes())
+def test_builds_at_full_size(name: str) -> None:
+    recipe = load_recipe(name)
+    assert recipe.name == name
+    for stage in recipe.stages.values():
+        model = empty_model(stage)
+        assert all(weight.is_meta for weight in model.parameters())
+        trained = {name for name, weight in model.named_parameters() if weight.requires_grad}
+        assert trained
+        if stage.kind != "contrastive":
+            assert not any(name.startswith(("vision.", "visual_projection.")) for name in trained)
+
+
+@pytest.mark.parametrize("name", FULL_SIZE)
+def test_the_head_tells_the_cost(name: str) -> None:
+    """Parameters, hours and memory in the comment are those that `--dry-run` prints."""
+    head = (files("altclip.train") / "recipes" / f"{name}.toml").read_text(encoding="utf-8")
+    recipe = load_recipe(name)
+    for stage, config in recipe.stages.items():
+        cost = estimate(recipe, config)
+        line = (
+            f"#   {stage}: {cost.parameters / 1e6:.1f} M parameters, {cost.trained / 1e6:.1f} M trained; "
+            f"{cost.hours(A100):.0f} A100 hours; {cost.memory / 1e9:.0f} GB in each of {recipe.processes} processes\n"
+        )
+        assert line in head
+
+
+def test_sizes_of_the_full_models() -> None:
+    """AltCLIP has 864 M parameters; Taiyi 102M has 102 M in its text encoder."""
+    sizes = {name: estimate(load_recipe(name), load_recipe(name).stages["align"]) for name in FULL_SIZE}
+    assert sizes["altclip"].parameters == pytest.approx(864e6, rel=1e-3)
+    assert sizes["taiyi"].trained == pytest.approx(102e6, rel=1e-2)
+
+
+@pytest.mark.parametrize("name", FULL_SIZE)
+def test_what_is_known_of_the_training_is_in_it(name: str) -> None:
+    optimizer = load_recipe(name).stages["align"].optimizer
+    assert (optimizer.betas, optimizer.eps, optimizer.weight_decay) == ((0.9, 0.98), 1e-6, 0.1)
+    assert (optimizer.warmup_steps, optimizer.clip_norm) == (2000, 1.0)
+    text = (files("altclip.train") / "recipes" / f"{name}.toml").read_text(encoding="utf-8")
+    assert "our choice" in text
+
+
+# --- ten steps ---------------------------------------------------------------------------------------------------------
+
+
+def test_ten_steps_of_mini(tmp_path: Path) -> None:
+    folder = ten_steps("mini", tmp_path, ["tokenizer.vocab_size=420"])
+    assert (tmp_path / "out" / "tokenizer" / "tokenizer.json").is_file()
+    assert load_model(folder / "model").config.text is not None
+
+
+@pytest.mark.parametrize("name", ["altclip", "altclip-m9"])
+def test_ten_steps_of_altclip(name: str, tmp_path: Path) -> None:
+    """Teacher with a tokenizer of its own, as CLIP has beside XLM-R."""
+    made.write_tokenizer(tmp_path / "words")
+    write_teacher(tmp_path / "teacher")
+    own = [f"tokenizer.path={tmp_path / 'words'}", f"stages.distill.teacher={tmp_path / 'teacher'}", "stages.distill.start={}"]
+    ten_steps(name, tmp_path, own)
+
+
+def test_ten_steps_of_taiyi(tmp_path: Path) -> None:
+    write_bert_tokenizer(tmp_path / "words")
+    own = [f"tokenizer.path={tmp_path / 'words'}", "stages.align.start={}", "stages.align.projection_dim=16"]
+    folder = ten_steps("taiyi", tmp_path, own)
+    assert load_model(folder / "model").text.pooler is not None
+
+
+def ten_steps(name: str, folder: Path, own: list[str]) -> Path:
+    """Run a recipe on made data, its towers shrunk; every stage must have taken ten steps and moved what it trains."""
+    recipe = load_recipe(name, [*small(name), *own])
+    write_data(recipe, folder / "data")
+    last = run.run_recipe(recipe, folder / "data", folder / "out", device="cpu", show_progress=False)
+    for stage in recipe.stages:
+        log = [entry for entry in read_log(folder / "out" / stage / "log.jsonl") if "loss" in entry]
+        assert log[-1]["step"] == 10
+        assert all(entry["loss"] > 0 for entry in log)
+    return last
+
+
+def small(name: str) -> list[str]:
+    """The changes, as they are given to `--set`, that make a recipe's towers and batches small."""
+    changes = ["workers=1"]
+    for stage in load_recipe(name).stages:
+        sizes = {**{f"vision.{key}": value for key, value in made.VISION.items()}, "vision.image_size": 32}
+        sizes |= {f"text.{key}": value for key, value in made.TEXT.items()} | {"text.vocab_size": 450}
+        sizes |= {"steps": 10, "batch_size": 24, "optimizer.warmup_steps": 2, "log_every": 1}
+        changes += [f"stages.{stage}.{key}={json.dumps(value)}" for key, value in sizes.items()]
+    return changes
+
+
+def write_data(recipe: Recipe, folder: Path) -> None:
+    """A small file at every path that a recipe names."""
+    table = [{**row, "id": row["wnid"], "caption": row["zh"]} for row in made.rows(40)]
+    texts = [{"english": en, "other": zh} for en, zh in made.sentences()]
+    for stage in recipe.stages.values():
+        for data in stage.pairs:
+            made.write_parquet(folder / str(data.path).replace("*", "0"), table)
+        for parallel in stage.parallel:
+            if parallel.path and parallel.path.endswith(".parquet"):
+                made.write_parquet(folder / parallel.path, texts)
+            elif parallel.path:
+                made.write_pairs(folder / parallel.path)
+        for labels in (data.labels for data in [*stage.pairs, *stage.parallel] if data.labels):
+            made.write_labels(folder / labels.path, labels.key)
+    for labels in recipe.tokenizer.labels:
+        made.write_labels(folder / labels.path, labels.key)
+    for name in recipe.tokenizer.files:
+        made.write_pairs(folder / name)
+
+
+def write_teacher(folder: Path) -> None:
+    """A CLIP of 768 wide features, with a tokenizer whose ids are not the student's."""
+    text = {**made.TEXT, "architecture": "clip", "vocab_size": 500, "type_vocab_size": 0, "eos_token_id": 3}
+    config = ModelConfig(
+        VisionConfig(**made.VISION), TextConfig.from_dict({**text, "pad_token_id": 1}), 768, heads=heads_of("clip")
+    )
+    save_model(initialise(DualEncoder(config)), folder)
+    tokenizer = made.train_tokenizer([text for pair in made.sentences() * 4 for text in pair[:1]], 300)
+    made.save_tokenizer(tokenizer, folder, 30)
+
+
+def write_bert_tokenizer(folder: Path) -> None:
+    characters = sorted({character for _, zh in made.sentences() for character in zh})
+    folder.mkdir()
+    tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *characters]
+    (folder / "vocab.txt").write_text("\n".join(tokens) + "\n", encoding="utf-8")
+    settings: dict[str, Any] = {"tokenizer_class": "BertTokenizer", "model_max_length": 40}
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings), encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", shipped_recipes())
+def test_a_recipe_is_plain_toml_with_a_head(name: str) -> None:
+    text = (files("altclip.train") / "recipes" / f"{name}.toml").read_text(encoding="utf-8")
+    assert text.startswith("# ")
+    assert re.search(r"^#\s+(torchrun .*)?altclip train " + name, text, re.MULTILINE)
+    assert tomllib.loads(text)["name"] == name
+    assert all(len(line) <= 180 for line in text.splitlines())
