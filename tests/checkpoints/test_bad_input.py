@@ -47,7 +47,7 @@ def refused(folder: Path, kind: type[AltclipError]) -> str:
 def test_a_missing_tensor(folder: Path) -> None:
     message = refused(spoilt(folder, text_projection__weight=None), WeightsError)
     assert "1 missing: text_projection.weight" in message
-    assert "50 tensors fit" in message or "tensors fit" in message
+    assert "98 tensors fit, 0 are not needed" in message
 
 
 def test_an_unexpected_tensor(folder: Path) -> None:
@@ -256,6 +256,7 @@ def test_a_pickle_that_carries_code(folder: Path, zipped: bool) -> None:
     assert ".safetensors" in message
 
 
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
 def test_a_plain_pickle(folder: Path) -> None:
     (folder / FILE).unlink()
     (folder / "pytorch_model.bin").write_bytes(pickle.dumps({"a": Evil()}))
@@ -267,11 +268,12 @@ def test_a_pickled_module(folder: Path) -> None:
     assert "torch.nn.modules.linear.Linear" in message
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_a_torchscript_archive(folder: Path) -> None:
     """As OpenAI's own files are; the message says where the same weights are to be had."""
     (folder / FILE).unlink()
-    traced = torch.jit.trace(torch.nn.Linear(2, 2), torch.ones(1, 2))  # type: ignore[no-untyped-call]
-    torch.jit.save(traced, str(folder / "ViT-L-14.pt"))  # type: ignore[no-untyped-call]
+    traced = torch.jit.trace(torch.nn.Linear(2, 2), torch.ones(1, 2))
+    torch.jit.save(traced, str(folder / "ViT-L-14.pt"))
     message = refused(folder, UnsafeFileError)
     assert "TorchScript" in message
     assert "openai/clip-vit-large-patch14" in message

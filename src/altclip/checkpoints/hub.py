@@ -104,9 +104,10 @@ def _fetch(
     local_files_only: bool, weights: bool,
 ) -> Path:  # fmt: skip
     import huggingface_hub
+    from huggingface_hub.errors import HfHubHTTPError
 
     # the last are those of its HTTP library, which differs between its versions
-    expected: tuple[Any, ...] = (OSError, ValueError, *huggingface_hub.errors.HfHubHTTPError.__bases__)
+    expected: tuple[Any, ...] = (OSError, ValueError, *HfHubHTTPError.__bases__)
 
     def fetch(names: tuple[str, ...]) -> Path:
         try:

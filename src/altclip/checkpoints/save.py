@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -111,18 +112,19 @@ def _shards(tensors: Mapping[str, Tensor], limit: int) -> dict[str, dict[str, Te
 
 def _write(folder: Path, shards: Mapping[str, Mapping[str, Tensor]], settings: Settings) -> None:
     with _renamed_at_the_end(folder) as place:
-        for name, tensors in shards.items():
-            whole = {key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}
-            save_file(whole, place(name), metadata={"format": "pt"})
+        _write_json(config := place(CONFIG_NAME), settings)
         if SAFETENSORS not in shards:
             size = sum(t.nbytes for tensors in shards.values() for t in tensors.values())
             where = {key: name for name, tensors in shards.items() for key in tensors}
             _write_json(place(SAFETENSORS_INDEX), {"metadata": {"total_size": size}, "weight_map": where})
-        _write_json(place(CONFIG_NAME), settings)
+        for name, tensors in shards.items():
+            whole = {key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}
+            save_file(whole, path := place(name), metadata={"format": "pt"})
+            shutil.copymode(config, path)  # safetensors makes files that no other user may read
 
 
 class _Places:
-    """Names under which files are written before they are renamed."""
+    """Names under which files are written before they are renamed, the first of them last."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.mark = folder, f".{uuid.uuid4().hex}.tmp"
@@ -143,7 +145,7 @@ def _renamed_at_the_end(folder: Path) -> Iterator[_Places]:
         yield place
         for name in place.names:
             _flush(place.temporary(name))
-        for name in place.names:
+        for name in reversed(place.names):
             place.temporary(name).replace(folder / name)
         _flush(folder)
     finally:

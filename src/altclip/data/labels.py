@@ -26,6 +26,19 @@ class Labels:
         """Keys that have a name in every one of these languages, in file order."""
         return [key for key, by_language in self.names.items() if all(by_language.get(lang) for lang in languages)]
 
+    def adding(self, others: Mapping[str, Mapping[str, str]]) -> Labels:
+        """The same labels with one more name by language and key, last, where it is a new one; other keys are left."""
+        return Labels(
+            {
+                key: {
+                    language: tuple(dict.fromkeys([*by_language.get(language, ()), *own]))
+                    for language in {**by_language, **others}
+                    if (own := [others[language][key]] if key in others.get(language, {}) else []) or by_language.get(language)
+                }
+                for key, by_language in self.names.items()
+            }
+        )
+
     def without(self, left_out: Collection[tuple[str, str]]) -> Labels:
         """The same labels less all names of these (key, language) pairs."""
         return Labels(

@@ -63,8 +63,16 @@ class RowPairs:
         return (row[self.english] or "",), (row[self.other] or "",)
 
 
-def read_pairs(path: Path, language: str, leave_out: frozenset[str] = frozenset()) -> ParallelSource:
-    """Lines `English<TAB>other`. Raises DataError naming the line that is not two texts. leave_out: English texts."""
+def folded(text: str) -> str:
+    """A text less what two copies of it may differ in: case, spaces, punctuation."""
+    return "".join(character for character in text.casefold() if character.isalnum())
+
+
+def read_pairs(path: Path, language: str, held_out: frozenset[str] = frozenset()) -> ParallelSource:
+    """Lines `English<TAB>other`, less those whose English, `folded`, is in `held_out`.
+
+    Raises DataError naming the line that is not two texts.
+    """
     try:
         lines = path.read_text(encoding="utf-8").split("\n")
     except (OSError, UnicodeDecodeError) as error:
@@ -74,7 +82,7 @@ def read_pairs(path: Path, language: str, leave_out: frozenset[str] = frozenset(
         parts = line.rstrip("\r").split("\t")
         if len(parts) != 2 or not all(part.strip() for part in parts):
             raise DataError(f"{path}, line {number}: expected two texts with a tab between, found {len(parts)}")
-        if parts[0].strip() not in leave_out:
+        if folded(parts[0]) not in held_out:
             pairs.append(((parts[0],), (parts[1],)))
     return ParallelSource(language, pairs, name=path.name)
 

@@ -60,7 +60,7 @@ class Attention(nn.Module):
         return self.output(y_BHLK.transpose(1, 2).flatten(2)), weights_BHLL
 
     def _split(self, x_BLD: Tensor) -> Tensor:
-        return x_BLD.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        return x_BLD.view(*x_BLD.shape[:-1], self.heads, -1).transpose(1, 2)
 
 
 def explicit_attention(

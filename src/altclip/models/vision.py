@@ -59,7 +59,7 @@ class VisionTower(nn.Module):
         side, table_LD = self.config.grid_size, self.positions.weight
         if grid == (side, side):
             return table_LD[None]
-        square_1DGG = table_LD[1:].T.unflatten(1, (side, side))[None]
+        square_1DGG = table_LD[1:].T.reshape(1, -1, side, side)
         resized_1DGG = F.interpolate(square_1DGG.float(), grid, mode="bicubic", align_corners=False)
         return torch.cat([table_LD[None, :1], resized_1DGG.flatten(2).transpose(1, 2).to(table_LD.dtype)], 1)
 

@@ -57,11 +57,15 @@ class Section(BaseModel):
 
 
 class LabelsFile(Section):
-    """Names of classes by language, JSON lines (see `data.labels`)."""
+    """Names of classes by language, JSON lines (see `data.labels`).
+
+    own: a label set of `altclip.prompts` with the same keys, whose names are added.
+    """
 
     path: str
     key: str
     fields: list[str] = ["names", "synonyms"]
+    own: str | None = None
     languages: list[Language] = ["en"]
     template_share: Share = 0.5
 
@@ -95,10 +99,18 @@ class PairData(Section):
         return texts + ["give either `path` or `hub`"] * (bool(data.get("path")) == bool(data.get("hub")))
 
 
+class HeldOut(Section):
+    """Texts that no training may see: columns of a data set, each cell one text or several."""
+
+    path: str
+    columns: Annotated[list[str], Field(min_length=1)]
+
+
 class ParallelData(Section):
     """Parallel text: a file of English and `language`, or the names of a labels file in each of its languages.
 
     path: TSV without a header, English first; or, as `hub` too, a data set with the `columns` English and other.
+    held_out: pairs whose English text stands there are dropped (TSV files).
     """
 
     path: str | None = None
@@ -106,6 +118,7 @@ class ParallelData(Section):
     columns: tuple[str, str] = ("english", "other")
     language: Language | None = None
     labels: LabelsFile | None = None
+    held_out: HeldOut | None = None
     weight: Above0 = 1.0
 
     @classmethod

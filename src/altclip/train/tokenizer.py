@@ -14,10 +14,10 @@ from typing import Final
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 from altclip.checkpoints import resolve
-from altclip.data.labels import read_labels
 from altclip.data.parallel import read_pairs
 from altclip.errors import UsageError
 from altclip.train.config import TokenizerConfig
+from altclip.train.names import named
 
 SPECIAL_TOKENS: Final = ("<s>", "<pad>", "<unk>", "</s>")
 _ARABIC_MARKS: Final = "[\u0640\u064b-\u065f\u0670]"  # tatweel; tashkeel
@@ -74,7 +74,7 @@ def _texts(config: TokenizerConfig, data: Path) -> Iterator[str]:
         for english, other in (pairs[index] for index in range(len(pairs))):
             yield from (english[0], other[0])
     for file in config.labels:
-        for by_language in read_labels(data / file.path, file.key, file.fields).names.values():
+        for by_language in named(data, file).names.values():
             for names in by_language.values():
                 yield from names
 

@@ -19,8 +19,8 @@ from altclip.models import ModelConfig, heads_of
 
 def _read(settings: Mapping[str, Any]) -> ModelConfig:
     return ModelConfig(
-        vision=VISION.read(part(settings, "vision", VISION)),
-        text=BERT.read(part(settings, "text", BERT)),
+        vision=VISION.read(part(settings, "vision", VISION.defaults)),
+        text=BERT.read(part(settings, "text", BERT.defaults)),
         projection_dim=int(number(settings, "projection_dim", 768)),
         logit_scale_init_value=number(settings, "logit_scale_init_value", DUAL["logit_scale_init_value"]),
         heads=heads_of("taiyi-pooler"),

@@ -5,13 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from altclip.data.labels import Labels, read_labels
+from altclip.data.labels import Labels
 from altclip.data.pairs import PairSource
-from altclip.data.parallel import ParallelSource, name_pairs, read_pairs, row_pairs
+from altclip.data.parallel import ParallelSource, folded, name_pairs, read_pairs, row_pairs
 from altclip.data.reading import class_names, open_rows
 from altclip.data.texts import Captions, ClassNames
-from altclip.train.config import LabelsFile, PairData, ParallelData
+from altclip.train.config import HeldOut, LabelsFile, PairData, ParallelData
 from altclip.train.leftout import LeftOut
+from altclip.train.names import named
 from altclip.train.provenance import data_digest
 from altclip.train.stages.context import Context
 
@@ -41,7 +42,7 @@ def parallel_sources(context: Context, data: ParallelData) -> list[ParallelSourc
     name, where = data.hub or str(data.path), data.hub or context.data / str(data.path)
     language = str(data.language)
     if isinstance(where, Path) and where.suffix == ".tsv":
-        source = read_pairs(where, language)
+        source = read_pairs(where, language, held_out(context, data.held_out))
         noted(context, name, where)
     else:
         source = row_pairs(where, language, data.columns, hub=bool(data.hub))
@@ -51,9 +52,17 @@ def parallel_sources(context: Context, data: ParallelData) -> list[ParallelSourc
 
 def labels_of(context: Context, file: LabelsFile) -> Labels:
     """A labels file less the names that the recipe leaves out."""
-    labels = read_labels(context.data / file.path, file.key, file.fields)
     noted(context, file.path, context.data / file.path)
-    return left_out(context).clean_labels(labels)
+    return left_out(context).clean_labels(named(context.data, file))
+
+
+def held_out(context: Context, data: HeldOut | None) -> frozenset[str]:
+    """The texts that training may not see, `folded`."""
+    if data is None:
+        return frozenset()
+    rows = open_rows(context.data / data.path, columns=data.columns)
+    cells = [cell for column in data.columns for cell in rows[column]]
+    return frozenset(folded(text) for cell in cells for text in ([cell] if isinstance(cell, str) else cell or ()))
 
 
 def left_out(context: Context) -> LeftOut:
@@ -62,7 +71,7 @@ def left_out(context: Context) -> LeftOut:
     labelled = (data.labels for stage in context.recipe.stages.values() for data in stage.pairs if data.labels)
     if not every or (file := next(labelled, None)) is None:
         return LeftOut({})
-    return LeftOut.every(read_labels(context.data / file.path, file.key, file.fields), every)
+    return LeftOut.every(named(context.data, file), every)
 
 
 def noted(context: Context, name: str, where: str | Path, rows: Any = None) -> str:
