@@ -20,7 +20,9 @@ class FakeHub(ThreadingHTTPServer):
     `requests` keeps what was asked, and `tokens` with which authorisation.
     """
 
-    def __init__(self, repositories: Mapping[str, Mapping[str, bytes]], refusals: Mapping[str, tuple[int, str]]) -> None:
+    def __init__(
+        self, repositories: Mapping[str, Mapping[str, bytes]], refusals: Mapping[str, tuple[int, str]]
+    ) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.repositories, self.refusals = repositories, refusals
         self.requests: list[str] = []

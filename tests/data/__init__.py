@@ -1,0 +1,1 @@
+"""Readers, order of samples, streams, the cache."""

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from altclip.data.pairs import PairSource, image_bytes
-from altclip.data.reading import class_names, of_this_process, open_rows
+from altclip.data.reading import class_names, open_rows
 from altclip.data.texts import Captions
 from altclip.errors import DataError, ImageError, MissingExtraError
 from altclip.processing import open_image
@@ -168,16 +168,6 @@ def test_a_row_without_an_image(cell: Any, tmp_path: Path) -> None:
     source = PairSource("x", open_rows(write_parquet(tmp_path)), Captions({"zh": "zh"}))
     with pytest.raises(ImageError, match="no image in the column image"):
         source.open(3, {"image": cell})
-
-
-def test_a_stream_is_shared_by_processes(tmp_path: Path) -> None:
-    for shard in range(4):
-        write_webdataset(tmp_path, f"{shard}.tar", shard * 4)
-    rows = open_rows(tmp_path / "*.tar", streaming=True)
-    parts = [{row["txt"] for row in of_this_process(rows, rank, 2)} for rank in range(2)]
-    assert [len(part) for part in parts] == [8, 8]
-    assert len(parts[0] | parts[1]) == 16
-    assert of_this_process(rows, 0, 1) is rows
 
 
 def test_without_the_library(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from dataclasses import replace
@@ -116,6 +117,16 @@ class TestFromModel:
     def test_what_is_no_model_is_refused(self, model: Any) -> None:
         with pytest.raises(UsageError, match="DualEncoder or an AltCLIPModel"):
             Encoder.from_model(model, tiny_processor())
+
+    def test_a_tokenizer_that_the_weights_were_not_trained_with_is_refused(self, tmp_path: Path) -> None:
+        folder = tiny_model_folder(tmp_path / "model")
+        config = json.loads((folder / "config.json").read_text())
+        right = hashlib.sha256((folder / "tokenizer.json").read_bytes()).hexdigest()
+        (folder / "config.json").write_text(json.dumps({**config, "tokenizer_sha256": right}))
+        assert Encoder(folder).dim
+        (folder / "config.json").write_text(json.dumps({**config, "tokenizer_sha256": "0" * 64}))
+        with pytest.raises(LayoutError, match="not the tokenizer that the weights were trained with"):
+            Encoder(folder)
 
     def test_a_processor_of_another_model_is_refused(self) -> None:
         processor = tiny_processor()

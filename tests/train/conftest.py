@@ -42,7 +42,12 @@ def train(world: Path, tmp_path: Path) -> Train:
     """Run a recipe's stage `teacher` (or `only`) on the CPU; returns the stage's folder."""
 
     def runner(
-        recipe: Recipe, *, data: Path = world, output: Path = tmp_path / "out", only: str | None = "teacher", **options: Any
+        recipe: Recipe,
+        *,
+        data: Path = world,
+        output: Path = tmp_path / "out",
+        only: str | None = "teacher",
+        **options: Any,
     ) -> Path:
         return run.run_recipe(recipe, data, output, only=only, device="cpu", show_progress=False, **options)
 

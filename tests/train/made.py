@@ -42,7 +42,9 @@ def picture(colour: tuple[int, int, int], noise: int) -> bytes:
 
 
 def sentences() -> list[tuple[str, str]]:
-    return [(f"the {colour} {place}", f"{COLOURS[colour][1]}的{PLACES[place]}") for colour in COLOURS for place in PLACES]
+    return [
+        (f"the {colour} {place}", f"{COLOURS[colour][1]}的{PLACES[place]}") for colour in COLOURS for place in PLACES
+    ]
 
 
 def rows(count: int) -> list[dict[str, Any]]:
@@ -106,8 +108,8 @@ TEACHER: dict[str, Any] = {
     "optimizer": {"warmup_steps": 2},
 }  # fmt: skip
 STUDENT: dict[str, Any] = {
-    "kind": "distill", "model": "mini", "vision": VISION, "text": TEXT, "projection_dim": 16, "batch_size": 12, "steps": 8,
-    "checkpoint_every": 3, "log_every": 1, "start": {"image": "teacher"}, "teacher": "teacher",
+    "kind": "distill", "model": "mini", "vision": VISION, "text": TEXT, "projection_dim": 16, "batch_size": 12,
+    "steps": 8, "checkpoint_every": 3, "log_every": 1, "start": {"image": "teacher"}, "teacher": "teacher",
     "parallel": [
         {"path": "en-zh.tsv", "language": "zh"},
         {"labels": {**LABELS, "languages": ["en", "zh"]}, "weight": 2.0},

@@ -22,11 +22,18 @@ ROOT = Path(__file__).parents[2]
 
 def torchrun(*arguments: str) -> subprocess.CompletedProcess[str]:
     """Run a module in two processes that talk over this machine's loopback."""
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone", "-m", *arguments]
+    two = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone"]
     environment = {**os.environ, "GLOO_SOCKET_IFNAME": "lo", "OMP_NUM_THREADS": "1", "MASTER_ADDR": "127.0.0.1"}
     path = os.pathsep.join([str(ROOT), str(ROOT / "src"), os.environ.get("PYTHONPATH", "")])
+    environment["PYTHONPATH"] = path
     return subprocess.run(
-        launcher, cwd=ROOT, env={**environment, "PYTHONPATH": path}, capture_output=True, text=True, timeout=500, check=False
+        [sys.executable, *two, "-m", *arguments],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=500,
+        check=False,
     )
 
 
@@ -73,7 +80,7 @@ def test_a_batch_that_cannot_be_shared_equally_is_refused(world: Path, trained: 
 
     recipe = made.recipe()
     with pytest.raises(ConfigError, match="12 is not a multiple of 5"):
-        run.open_context(recipe, recipe.stages["teacher"], world, trained, Three(), print)  # type: ignore[arg-type]
+        run.open_context(recipe, recipe.stages["teacher"], world, trained, Three(), print)
 
 
 @pytest.mark.slow

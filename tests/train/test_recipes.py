@@ -19,6 +19,7 @@ from altclip.train.estimate import A100, estimate
 from altclip.train.loading import load_recipe, shipped_recipes
 from altclip.train.logs import read_log
 from altclip.train.stages.build import empty_model
+from altclip.train.tokenizer import save_tokenizer, train_tokenizer
 from tests.train import made
 
 FULL_SIZE = ["altclip", "altclip-m9", "taiyi"]
@@ -71,7 +72,7 @@ def test_what_is_known_of_the_training_is_in_it(name: str) -> None:
     assert "our choice" in text
 
 
-# --- ten steps ---------------------------------------------------------------------------------------------------------
+# --- ten steps ---
 
 
 def test_ten_steps_of_mini(tmp_path: Path) -> None:
@@ -85,7 +86,11 @@ def test_ten_steps_of_altclip(name: str, tmp_path: Path) -> None:
     """Teacher with a tokenizer of its own, as CLIP has beside XLM-R."""
     made.write_tokenizer(tmp_path / "words")
     write_teacher(tmp_path / "teacher")
-    own = [f"tokenizer.path={tmp_path / 'words'}", f"stages.distill.teacher={tmp_path / 'teacher'}", "stages.distill.start={}"]
+    own = [
+        f"tokenizer.path={tmp_path / 'words'}",
+        f"stages.distill.teacher={tmp_path / 'teacher'}",
+        "stages.distill.start={}",
+    ]
     ten_steps(name, tmp_path, own)
 
 
@@ -112,7 +117,8 @@ def small(name: str) -> list[str]:
     """The changes, as they are given to `--set`, that make a recipe's towers and batches small."""
     changes = ["workers=1"]
     for stage in load_recipe(name).stages:
-        sizes = {**{f"vision.{key}": value for key, value in made.VISION.items()}, "vision.image_size": 32}
+        sizes: dict[str, float] = {f"vision.{key}": value for key, value in made.VISION.items()}
+        sizes["vision.image_size"] = 32
         sizes |= {f"text.{key}": value for key, value in made.TEXT.items()} | {"text.vocab_size": 450}
         sizes |= {"steps": 10, "batch_size": 24, "optimizer.warmup_steps": 2, "log_every": 1}
         changes += [f"stages.{stage}.{key}={json.dumps(value)}" for key, value in sizes.items()]
@@ -127,11 +133,14 @@ def write_data(recipe: Recipe, folder: Path) -> None:
         for data in stage.pairs:
             made.write_parquet(folder / str(data.path).replace("*", "0"), table)
         for parallel in stage.parallel:
+            if parallel.held_out:
+                made.write_parquet(folder / parallel.held_out.path, table)
             if parallel.path and parallel.path.endswith(".parquet"):
                 made.write_parquet(folder / parallel.path, texts)
             elif parallel.path:
                 made.write_pairs(folder / parallel.path)
-        for labels in (data.labels for data in [*stage.pairs, *stage.parallel] if data.labels):
+        both = [*(data.labels for data in stage.pairs), *(data.labels for data in stage.parallel)]
+        for labels in filter(None, both):
             made.write_labels(folder / labels.path, labels.key)
     for labels in recipe.tokenizer.labels:
         made.write_labels(folder / labels.path, labels.key)
@@ -143,11 +152,14 @@ def write_teacher(folder: Path) -> None:
     """A CLIP of 768 wide features, with a tokenizer whose ids are not the student's."""
     text = {**made.TEXT, "architecture": "clip", "vocab_size": 500, "type_vocab_size": 0, "eos_token_id": 3}
     config = ModelConfig(
-        VisionConfig(**made.VISION), TextConfig.from_dict({**text, "pad_token_id": 1}), 768, heads=heads_of("clip")
+        VisionConfig.from_dict(made.VISION),
+        TextConfig.from_dict({**text, "pad_token_id": 1}),
+        768,
+        heads=heads_of("clip"),
     )
     save_model(initialise(DualEncoder(config)), folder)
-    tokenizer = made.train_tokenizer([text for pair in made.sentences() * 4 for text in pair[:1]], 300)
-    made.save_tokenizer(tokenizer, folder, 30)
+    tokenizer = train_tokenizer([text for pair in made.sentences() * 4 for text in pair[:1]], 300)
+    save_tokenizer(tokenizer, folder, 30)
 
 
 def write_bert_tokenizer(folder: Path) -> None:

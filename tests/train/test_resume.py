@@ -20,28 +20,28 @@ import torch
 
 from altclip.checkpoints import load_model
 from altclip.errors import CheckpointError, ConfigError, UsageError
-from altclip.train import loop
+from altclip.train import loop, optimizers
 from altclip.train.logs import read_log
 from altclip.train.run import run_recipe
-from altclip.train.state import differences
+from altclip.train.state import TrainingState, differences
 from tests.train import made
 from tests.train.conftest import Train
 
 DROPOUT = {**made.TEXT, "hidden_dropout_prob": 0.2}
 
 
-class Cut(RuntimeError):
+class CutError(RuntimeError):
     """The end of a run that a test brings about."""
 
 
 @contextmanager
 def cut_at(step: int) -> Iterator[None]:
     """The step of that number is never begun: what runs up to it is on the disk, as after a kill."""
-    real = loop.rate_factor
+    real = optimizers.rate_factor
 
     def rate(now: int, *rest: Any) -> float:
         if now == step:
-            raise Cut
+            raise CutError
         return real(now, *rest)
 
     with pytest.MonkeyPatch.context() as patch:
@@ -53,7 +53,9 @@ def curve(folder: Path) -> dict[str, float]:
     """All measures of all steps, without those that depend on the clock."""
     entries = [entry for entry in read_log(folder / "log.jsonl") if "loss" in entry]
     assert len({entry["step"] for entry in entries}) == len(entries), "a step is logged twice"
-    return {f"{entry['step']} {name}": entry[name] for entry in entries for name in entry if name not in ("step", "rate")}
+    return {
+        f"{entry['step']} {name}": entry[name] for entry in entries for name in entry if name not in ("step", "rate")
+    }
 
 
 def steps(folder: Path) -> list[int]:
@@ -63,7 +65,7 @@ def steps(folder: Path) -> list[int]:
 @pytest.mark.parametrize("step", [1, 3, 4, 7])
 def test_a_run_cut_at_any_step_ends_as_one_that_was_not(step: int, world: Path, trained: Path, train: Train) -> None:
     """60 rows in batches of 12: steps 1 to 4 lie in the middle of the first epoch, 7 in the second."""
-    with cut_at(step), pytest.raises(Cut):
+    with cut_at(step), pytest.raises(CutError):
         train(made.recipe())
     folder = train(made.recipe(), resume=True)
     assert curve(folder) == curve(trained / "teacher")
@@ -80,7 +82,7 @@ def test_the_other_stages_go_on_too(only: str, world: Path, trained: Path, tmp_p
     whole = train(changes, output=tmp_path, only=only)
     expected, weights = curve(whole), load_model(whole / "model").state_dict()
     whole.rename(tmp_path / "kept")
-    with cut_at(5), pytest.raises(Cut):
+    with cut_at(5), pytest.raises(CutError):
         train(changes, output=tmp_path, only=only)
     folder = train(changes, output=tmp_path, only=only, resume=True)
     assert curve(folder) == pytest.approx(expected, abs=1e-6)
@@ -109,7 +111,9 @@ def test_kill_9_and_resume(world: Path, trained: Path, tmp_path: Path) -> None:
         wait_for_step(tmp_path / "out" / "teacher" / "log.jsonl", 4, process)
         process.send_signal(signal.SIGKILL)
     assert process.returncode == -signal.SIGKILL
-    left = subprocess.run(command(recipe, world, tmp_path / "out", "--resume"), capture_output=True, text=True, check=True)
+    left = subprocess.run(
+        command(recipe, world, tmp_path / "out", "--resume"), capture_output=True, text=True, check=True
+    )
     assert "resumed at step" in left.stderr
     assert curve(tmp_path / "out" / "teacher") == pytest.approx(curve(trained / "teacher"), abs=1e-6)
 
@@ -136,21 +140,21 @@ def test_a_run_is_not_overwritten_by_a_slip(trained: Path, train: Train) -> None
     ],
 )
 def test_a_checkpoint_of_another_run_is_refused(changes: dict[str, Any], named: str, train: Train) -> None:
-    with cut_at(5), pytest.raises(Cut):
+    with cut_at(5), pytest.raises(CutError):
         train(made.recipe())
     with pytest.raises(ConfigError, match=named):
         train(made.recipe(**changes), resume=True)
 
 
 def test_what_may_change_may_change(train: Train) -> None:
-    with cut_at(5), pytest.raises(Cut):
+    with cut_at(5), pytest.raises(CutError):
         train(made.recipe())
     train(made.recipe({"teacher": {"log_every": 2, "checkpoint_every": 5, "max_bad_share": 0.5}}), resume=True)
 
 
 def test_changed_data_are_noticed(tmp_path: Path, train: Train) -> None:
     data = made.write_world(tmp_path / "data")
-    with cut_at(5), pytest.raises(Cut):
+    with cut_at(5), pytest.raises(CutError):
         train(made.recipe(), data=data)
     made.write_parquet(data / "pairs.parquet", made.rows(61))
     with pytest.raises(ConfigError, match=r"data pairs\.parquet was 'sha256:"):
@@ -164,7 +168,7 @@ def test_differences_are_told_by_place() -> None:
 
 def test_a_full_disk_leaves_the_last_checkpoint_whole(train: Train, tmp_path: Path) -> None:
     """The system refuses to write past a size, in the middle of the second checkpoint."""
-    real, saved = loop.TrainingState.save, []
+    real, saved = TrainingState.save, list[int]()
 
     def save(self: Any, path: Path, step: int, position: dict[str, Any]) -> None:
         if not saved:
@@ -178,7 +182,7 @@ def test_a_full_disk_leaves_the_last_checkpoint_whole(train: Train, tmp_path: Pa
             resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loop.TrainingState, "save", save)
+        patch.setattr(TrainingState, "save", save)
         with pytest.raises(CheckpointError, match="the checkpoint before it is whole"):
             train(made.recipe())
     folder = tmp_path / "out" / "teacher"
@@ -198,7 +202,7 @@ def test_an_error_of_the_disk_is_told(train: Train, monkeypatch: pytest.MonkeyPa
 
 
 def test_a_damaged_checkpoint_is_told(train: Train, tmp_path: Path) -> None:
-    with cut_at(5), pytest.raises(Cut):
+    with cut_at(5), pytest.raises(CutError):
         train(made.recipe())
     path = tmp_path / "out" / "teacher" / "checkpoint.pt"
     path.write_bytes(path.read_bytes()[:-200])
@@ -220,12 +224,10 @@ def test_a_checkpoint_says_what_it_was_made_from(trained: Path) -> None:
 
 
 def test_a_step_that_was_logged_after_the_checkpoint_is_logged_once(train: Train, tmp_path: Path) -> None:
-    with cut_at(5), pytest.raises(Cut):
+    with cut_at(5), pytest.raises(CutError):
         train(made.recipe())
     log = tmp_path / "out" / "teacher" / "log.jsonl"
     assert max(steps(log.parent)) == 5
     with log.open("a", encoding="utf-8") as file:
         file.write('{"step": 6, "lo')  # the kill came in the middle of a line
     assert steps(train(made.recipe(), resume=True)) == list(range(1, 9))
-
-

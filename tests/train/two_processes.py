@@ -29,12 +29,12 @@ def recipe() -> Recipe:
 
 
 def gradients(world: Path, output: Path) -> dict[str, Any]:
-    """Of every stage, in one piece and in two: loss, and gradient by parameter, after several processes have shared them."""
+    """Of every stage, in one piece and in two: loss and gradient by parameter, as all processes have them then."""
     made_recipe, results = recipe(), {}
     accelerator = open_accelerator(made_recipe, "cpu")
     for name, config in made_recipe.stages.items():
         for pieces in PIECES:
-            context = open_context(made_recipe, config, world, output, accelerator, lambda line: None)
+            context = open_context(made_recipe, config, world, output, accelerator, print)
             seed_everything(1)
             stage = STAGES[config.kind](context)
             module = accelerator.prepare(stage.module)

@@ -2,11 +2,12 @@
 
 from altclip.checkpoints.hub import HubOptions, resolve
 from altclip.checkpoints.load import load_model, load_with_report
-from altclip.checkpoints.opening import open_checkpoint, read_settings
+from altclip.checkpoints.opening import TOKENIZER_DIGEST, open_checkpoint, read_settings
 from altclip.checkpoints.report import LoadReport
 from altclip.checkpoints.save import save_model
 
 __all__ = [
+    "TOKENIZER_DIGEST",
     "HubOptions",
     "LoadReport",
     "load_model",

@@ -61,9 +61,9 @@ def resolve(
         HubError: the repository cannot be reached, does not exist, or may not be read yet; says how to go on.
     """
     folder = Path(path_or_id).expanduser()
-    if folder.is_dir():
-        return folder
     name = str(path_or_id)
+    if name and folder.is_dir():  # an empty name would be the current folder
+        return folder
     if name == BUNDLED:
         return _bundled()
     if name in PRESETS and name not in REPOSITORIES:

@@ -20,8 +20,8 @@ def explained(error: Exception, repository: str, revision: str | None, cache_dir
         return UsageError(f"'{repository}' is neither a folder here nor a hub id: expected owner/name")
     if isinstance(error, errors.GatedRepoError) or _status(error) == 403:
         return HubError(
-            f"{repository} is gated: open {page}, log in, accept its licence, then log in here with `hf auth login` "
-            "or pass token="
+            f"{repository} is gated or forbidden to this account: open {page}, log in, accept its licence, then log in "
+            "here with `hf auth login` or pass token="
         )
     if isinstance(error, errors.RepositoryNotFoundError) or _status(error) == 401:
         return HubError(

@@ -17,6 +17,7 @@ from altclip.errors import LayoutError, UsageError
 from altclip.models import DualEncoder, ModelConfig
 
 CONFIG_NAME: Final = "config.json"
+TOKENIZER_DIGEST: Final = "tokenizer_sha256"  # what our trained models say of their tokenizer.json
 _DRAWING: Final = frozenset(
     {"normal_", "uniform_", "fill_", "zero_", "kaiming_uniform_", "ones_", "zeros_", "constant_"}
 )

@@ -73,7 +73,7 @@ def _show_cost(recipe: Recipe, only: str | None) -> None:
     results().print(table)
     results().print(
         f"Upper bounds, from sizes alone: every text at full length. {recipe.processes} process(es), precision "
-        f"{recipe.precision}. An A100 at 40 % of its 312 TFLOP/s; this CPU at half of what matrix products reach here now, "
+        f"{recipe.precision}. An A100 at 40 % of its 312 TFLOP/s; this CPU at half of what matrix products reach now, "
         f"{here / 1e9:,.0f} GFLOP/s. Hours are of all devices together; reading data comes on top.",
         soft_wrap=True,
     )

@@ -33,4 +33,5 @@ class Augmentation:
 def normalise(image: Image.Image, mean: tuple[float, ...], std: tuple[float, ...]) -> NDArray[np.float32]:
     """Pixels (3, H, W): values over 255, less the mean, over the standard deviation of each channel."""
     pixels = np.asarray(image.convert("RGB"), dtype=np.float32) / 255
-    return np.ascontiguousarray(((pixels - np.array(mean, dtype=np.float32)) / np.array(std, dtype=np.float32)).transpose(2, 0, 1))
+    centre, spread = np.array(mean, dtype=np.float32), np.array(std, dtype=np.float32)
+    return np.ascontiguousarray(((pixels - centre) / spread).transpose(2, 0, 1))

@@ -33,7 +33,8 @@ class Labels:
                 key: {
                     language: tuple(dict.fromkeys([*by_language.get(language, ()), *own]))
                     for language in {**by_language, **others}
-                    if (own := [others[language][key]] if key in others.get(language, {}) else []) or by_language.get(language)
+                    if (own := [others[language][key]] if key in others.get(language, {}) else [])
+                    or by_language.get(language)
                 }
                 for key, by_language in self.names.items()
             }

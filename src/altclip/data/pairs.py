@@ -128,7 +128,7 @@ class PairBatches:
         }  # fmt: skip
         for step in range(start, stop):
             rows = [
-                Row(row.source, stream.read, stream.next()) if (stream := streams.get(row.source)) else row
+                Row(row.source, stream.at["read"], stream.next()) if (stream := streams.get(row.source)) else row
                 for row in self._rows(step)[self.rank :: self.world_size]
             ]
             yield Plan(step, rows, {str(number): stream.position() for number, stream in streams.items()})

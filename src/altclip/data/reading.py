@@ -45,15 +45,6 @@ def class_names(rows: Any, column: str) -> list[str]:
     return list(getattr((rows.features or {}).get(column), "names", None) or ())
 
 
-def of_this_process(rows: Any, rank: int, world_size: int) -> Any:
-    """The part of a stream that one process of several reads: its share of the shards, or else of the rows."""
-    if world_size == 1:
-        return rows
-    from datasets.distributed import split_dataset_by_node
-
-    return split_dataset_by_node(rows, rank=rank, world_size=world_size)
-
-
 def _undecoded(rows: Any, datasets: Any) -> Any:
     for name, feature in (rows.features or {}).items():
         if isinstance(feature, datasets.Image):

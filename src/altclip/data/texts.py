@@ -11,6 +11,7 @@ import numpy as np
 from altclip import prompts
 from altclip.data.labels import Labels
 from altclip.errors import DataError
+from altclip.languages import Language
 from altclip.prompts.catalogue import check_language
 
 
@@ -25,7 +26,7 @@ class TextChooser(Protocol):
 
 @dataclass(frozen=True)
 class ClassNames:
-    """A name of the row's class: language at random, its first name or another with equal chance, at times in a template.
+    """A name of the row's class: language at random, its first name or another with equal chance, or in a template.
 
     class_names: what the integers of the column stand for, where it holds integers (folders of an image folder).
     """
@@ -54,7 +55,7 @@ class ClassNames:
 
 
 def name_text(names: Sequence[str], language: str, template_share: float, draw: np.random.Generator) -> str:
-    """One of a class's names (half of the time the first), in a template of its language in `template_share` of cases."""
+    """One of a class's names (half of the time the first), in `template_share` of cases in a template."""
     name = names[0] if len(names) == 1 or draw.random() < 0.5 else names[int(draw.integers(1, len(names)))]
     if draw.random() >= template_share:
         return name
@@ -69,7 +70,7 @@ class Captions:
     by_language: column of each language.
     """
 
-    by_language: Mapping[str, str]
+    by_language: Mapping[Language, str]
 
     @property
     def columns(self) -> list[str]:

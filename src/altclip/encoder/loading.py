@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -9,7 +10,7 @@ from typing import Final
 
 import torch
 
-from altclip.checkpoints import HubOptions, load_model, resolve, save_model
+from altclip.checkpoints import TOKENIZER_DIGEST, HubOptions, load_model, read_settings, resolve, save_model
 from altclip.checkpoints.opening import without_memory
 from altclip.errors import CheckpointError, LayoutError, UsageError
 from altclip.models import DualEncoder, ModelConfig
@@ -57,6 +58,7 @@ def open_parts(
         image_folder,
     )
     check_parts(parts)
+    _check_digest(folder)
     return parts
 
 
@@ -142,6 +144,19 @@ def _check_tokenizer(tokenizer: Tokenizer, config: ModelConfig) -> None:
     pad = tokenizer.pad_token_id
     if text.architecture == "xlm-roberta" and pad is not None and pad != text.pad_token_id:
         raise LayoutError(f"the tokenizer pads with id {pad}, config.json says pad_token_id {text.pad_token_id}")
+
+
+def _check_digest(folder: Path) -> None:
+    """Models that altclip trains say which tokenizer.json they were trained with."""
+    wanted, file = read_settings(folder).get(TOKENIZER_DIGEST), folder / "tokenizer.json"
+    if wanted is None or not file.is_file():
+        return
+    found = hashlib.sha256(file.read_bytes()).hexdigest()
+    if found != wanted:
+        raise LayoutError(
+            f"{file} is not the tokenizer that the weights were trained with: its SHA-256 is {found[:16]}..., "
+            f"config.json says {str(wanted)[:16]}...; fetch the file that belongs to these weights"
+        )
 
 
 def _check_image_size(processor: ImageProcessor, side: int) -> None:

@@ -56,7 +56,7 @@ class VisionConfig(Config):
 
 @dataclass(frozen=True)
 class TextConfig(Config):
-    """A text tower. Defaults: XLM-R large. `architecture` decides positions, norm order and attention (see `text.py`)."""
+    """A text tower. Defaults: XLM-R large. `architecture` decides positions, norm order and mask (see `text.py`)."""
 
     architecture: TextArchitecture = "xlm-roberta"
     vocab_size: int = 250002

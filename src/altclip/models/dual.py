@@ -32,7 +32,7 @@ class DualEncoder(nn.Module):
         """
         if self.config.vision is None:
             raise UsageError("this model has no image tower: load one with image_weights=")
-        states, _ = self.vision.states(pixel_values, interpolate=interpolate)
+        states, _ = self.vision.states(pixel_values, interpolate=interpolate, keep=1)
         return self.visual_projection(self.vision.pool(states[-1]))  # type: ignore[no-any-return]
 
     def encode_text(

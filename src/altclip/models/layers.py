@@ -21,6 +21,7 @@ def quick_gelu(x: Tensor) -> Tensor:
 
 
 def tanh_gelu(x: Tensor) -> Tensor:
+    """GELU by its tanh approximation."""
     return F.gelu(x, approximate="tanh")
 
 
@@ -63,9 +64,7 @@ class Attention(nn.Module):
         return x_BLD.view(*x_BLD.shape[:-1], self.heads, -1).transpose(1, 2)
 
 
-def explicit_attention(
-    q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, dropout: float
-) -> tuple[Tensor, Tensor]:
+def explicit_attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, dropout: float) -> tuple[Tensor, Tensor]:
     """Attention written out, for callers who ask for its weights. All of (B, H, L, K); weights (B, H, L, L)."""
     scores = q @ k.transpose(-1, -2) * q.shape[-1] ** -0.5
     if mask is not None:
@@ -105,8 +104,13 @@ class Layers(nn.ModuleList):
 
     gradient_checkpointing = False
 
-    def run(self, x: Tensor, mask: Tensor | None, weights: bool = False) -> tuple[list[Tensor], list[Tensor]]:
-        """All hidden states, the input first, each (B, L, D); and the attention weights of each layer if asked for."""
+    def run(
+        self, x: Tensor, mask: Tensor | None, weights: bool = False, keep: int | None = None
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        """Hidden states (B, L, D), the input first, and each layer's attention weights if asked for.
+
+        keep: hold the last so many states only, which spares the memory of the others.
+        """
         states, attentions = [x], []
         for layer in self:
             if self.gradient_checkpointing and self.training:
@@ -114,6 +118,8 @@ class Layers(nn.ModuleList):
             else:
                 x, attention_weights = layer(x, mask, weights)
             states.append(x)
+            if keep:
+                del states[:-keep]
             if attention_weights is not None:
                 attentions.append(attention_weights)
         return states, attentions

@@ -36,8 +36,8 @@ class TextEncoder(nn.Module):
 
     def forward(self, ids_BL: Tensor, mask_BL: Tensor | None = None, head: str | Head = "retrieval") -> Tensor:
         """Feature of each text through a head, named or given: (B, D), or (B, L, D) for a head of all tokens."""
-        states, _ = self.tower.states(ids_BL, mask_BL)
         row = head if isinstance(head, Head) else self.head(head)
+        states, _ = self.tower.states(ids_BL, mask_BL, keep=-row.hidden)
         return self.read(row, states, ids_BL, mask_BL)
 
     def head(self, name: str) -> Head:
@@ -71,8 +71,10 @@ class TextEncoder(nn.Module):
         return (x_BLD * weights_BL1).sum(1) / weights_BL1.sum(1)
 
     def end_of_text(self, ids_BL: Tensor) -> Tensor:
-        """Index of each text's end token (B,): the largest id where the config says 2 (as OpenAI's old configs do), else
-        the first token of the configured id. As transformers' CLIPTextModel."""
+        """Index of each text's end token (B,), as in transformers' CLIPTextModel.
+
+        The largest id where the config says 2, as OpenAI's old ones do; else the first token of the configured id.
+        """
         if self.config.eos_token_id == 2:
             return ids_BL.int().argmax(1)
         return (ids_BL == self.config.eos_token_id).int().argmax(1)

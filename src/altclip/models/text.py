@@ -19,6 +19,8 @@ from altclip.models.layers import Layer, Layers
 
 
 class TextTower(nn.Module):
+    """Token ids to hidden states."""
+
     def __init__(self, config: TextConfig) -> None:
         super().__init__()
         self.config = config
@@ -45,7 +47,7 @@ class TextTower(nn.Module):
 
     def forward(self, ids_BL: Tensor, mask_BL: Tensor | None = None) -> Tensor:
         """Last hidden states (B, L, D). mask: 1 where a token counts, 0 for padding; none means that all count."""
-        return self.states(ids_BL, mask_BL)[0][-1]
+        return self.states(ids_BL, mask_BL, keep=1)[0][-1]
 
     def states(
         self,
@@ -55,14 +57,18 @@ class TextTower(nn.Module):
         types_BL: Tensor | None = None,
         positions_BL: Tensor | None = None,
         weights: bool = False,
+        keep: int | None = None,
     ) -> tuple[list[Tensor], list[Tensor]]:
-        """Hidden states, the embeddings first, and attention weights if asked for. Raises UsageError if too long."""
+        """Hidden states, the embeddings first (or the last `keep`), and attention weights if asked for.
+
+        Raises UsageError if the texts are too long.
+        """
         self._check_length(ids_BL)
         x_BLD = self.words(ids_BL) + self.positions(self.position_ids(ids_BL) if positions_BL is None else positions_BL)
         if not self.causal:
             types_BL = torch.zeros_like(ids_BL) if types_BL is None else types_BL
             x_BLD = self.norm(x_BLD + self.types(types_BL))
-        return self.layers.run(self.dropout(x_BLD), self._mask(ids_BL, mask_BL), weights)
+        return self.layers.run(self.dropout(x_BLD), self._mask(ids_BL, mask_BL), weights, keep)
 
     def position_ids(self, ids_BL: Tensor) -> Tensor:
         """Row of the position table for each token (B, L)."""

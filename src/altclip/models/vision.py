@@ -1,4 +1,4 @@
-"""The image tower: ViT as in CLIP (Radford et al. 2021, section 2.4): class token, learned positions, norm before layers.
+"""The image tower: ViT as in CLIP (Radford et al. 2021, section 2.4): class token, learned positions, norm first.
 
 Shapes: B images, C channels, S image side, G grid side (S / patch), L = G*G + 1 tokens, D width.
 """
@@ -15,6 +15,8 @@ from altclip.models.layers import Layer, Layers
 
 
 class VisionTower(nn.Module):
+    """Pixels to hidden states and pooled features."""
+
     def __init__(self, config: VisionConfig) -> None:
         super().__init__()
         self.config = config
@@ -33,15 +35,15 @@ class VisionTower(nn.Module):
 
     def forward(self, images_BCSS: Tensor) -> Tensor:
         """Pooled feature of each image (B, D): the class token of the last layer, normalised."""
-        return self.pool(self.states(images_BCSS)[0][-1])
+        return self.pool(self.states(images_BCSS, keep=1)[0][-1])
 
     def pool(self, states_BLD: Tensor) -> Tensor:
         return self.post_norm(states_BLD[:, 0])  # type: ignore[no-any-return]
 
     def states(
-        self, images_BCSS: Tensor, *, weights: bool = False, interpolate: bool = False
+        self, images_BCSS: Tensor, *, weights: bool = False, interpolate: bool = False, keep: int | None = None
     ) -> tuple[list[Tensor], list[Tensor]]:
-        """Hidden states before each layer and after the last, and attention weights if asked for.
+        """Hidden states before each layer and after the last (or the last `keep`), and attention weights if asked for.
 
         interpolate: allow image sizes other than the configured one, by bicubic resizing of the position embeddings
         (as transformers' `interpolate_pos_encoding`). Raises UsageError for a size that does not fit.
@@ -52,7 +54,7 @@ class VisionTower(nn.Module):
         tokens_BLD = patches_BLD.flatten(2).transpose(1, 2)
         class_B1D = self.class_embedding.expand(len(tokens_BLD), 1, -1)
         x_BLD = torch.cat([class_B1D, tokens_BLD], 1) + self._positions(grid)
-        return self.layers.run(self.pre_norm(x_BLD), None, weights)
+        return self.layers.run(self.pre_norm(x_BLD), None, weights, keep)
 
     def _positions(self, grid: tuple[int, int]) -> Tensor:
         """Position embeddings for that grid (1, L, D); resized bicubically where it is not the configured one."""

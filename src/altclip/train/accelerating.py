@@ -29,7 +29,7 @@ def open_accelerator(recipe: Recipe, device: str = "auto") -> Accelerator:
     launched = "LOCAL_RANK" in os.environ
     kind = pick_device(device)
     if launched and kind.index is not None:
-        raise UsageError(f"device '{device}' for several processes: each takes its own, so name the kind, '{kind.type}'")
+        raise UsageError(f"device '{device}' for several processes: each takes its own, so say '{kind.type}'")
     if recipe.precision == "fp16" and kind.type != "cuda":
         raise UsageError(f"precision fp16 needs a CUDA device, not '{kind}': take bf16 or no (--set precision=bf16)")
     AcceleratorState._reset_state(reset_partial_state=True)  # a second run in one process may want another precision

@@ -189,6 +189,7 @@ class StageConfig(Section):
     log_every: Positive = 20
     max_bad_share: Share = 0.01
     max_text_tokens: Positive | None = None
+    save_dtype: Literal["float32", "float16", "bfloat16"] = "float32"
 
     @classmethod
     def needs(cls, data: Mapping[str, Any]) -> list[str]:

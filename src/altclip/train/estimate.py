@@ -1,9 +1,9 @@
 """What a stage will cost, from sizes alone: nothing is loaded, and the model is built without memory (meta device).
 
-Arithmetic: a forward pass takes two operations a weight and token, and attention 4 L d more a token and layer; a backward
-pass twice that; features computed anew (pieces, gradient checkpointing) once that again. Embedding tables cost none.
-Memory: float32 weights, gradients and optimizer state, and activations of 34 d values of half precision a token and layer
-(Korthikanti et al. 2022, section 4.1, without the attention matrices that torch's attention does not keep).
+Arithmetic: a forward pass takes two operations a weight and token, and attention 4 L d more a token and layer; a
+backward pass twice that; features computed anew (pieces, gradient checkpointing) once that again. Embedding tables cost
+none. Memory: float32 weights, gradients and optimizer state, and activations of 34 d bytes a token and layer in half
+precision (Korthikanti et al. 2022, section 4.1, without the attention matrices that torch's attention does not keep).
 Time: a stated share of the device's speed. Texts are counted at their full length, so all figures are upper bounds.
 """
 
@@ -65,7 +65,7 @@ def estimate(recipe: Recipe, stage: StageConfig) -> Estimate:
 
 
 def images_encoded(stage: StageConfig) -> int:
-    """How often an image goes through the tower: once in all where embeddings are cached, as far as numbers are known."""
+    """Images that go through the tower: each once where embeddings are cached and the recipe says how many."""
     samples = stage.steps * stage.batch_size
     if stage.kind == "distill":
         return 0

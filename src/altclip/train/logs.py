@@ -23,7 +23,9 @@ class StepLog:
     (processes other than the main one) it does nothing.
     """
 
-    def __init__(self, folder: Path, name: str, start: int, steps: int, *, write: bool = True, show: bool = True) -> None:
+    def __init__(
+        self, folder: Path, name: str, start: int, steps: int, *, write: bool = True, show: bool = True
+    ) -> None:
         self.writes = write
         self.bar = Progress(
             TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[measures]}"),
@@ -61,7 +63,9 @@ class StepLog:
         self.bar.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.bar.stop()
         if self.writes:
             self.file.close()

@@ -56,8 +56,8 @@ def run_stage(
 
 
 def train_steps(
-    stage: Stage[Any], module: nn.Module, context: Context, state: TrainingState, steps: range, position: dict[str, Any],
-    folder: Path, log: StepLog,
+    stage: Stage[Any], module: nn.Module, context: Context, state: TrainingState, steps: range,
+    position: dict[str, Any], folder: Path, log: StepLog,
 ) -> None:  # fmt: skip
     """The steps of one stage, from the one that comes next to the last."""
     config, model, accelerator = context.config, stage.trained, state.accelerator
@@ -76,7 +76,8 @@ def train_steps(
         done = step + 1
         log.advance(done)
         skipped += batch.skipped
-        logs, saves = (done == config.steps or done % every == 0 for every in (config.log_every, config.checkpoint_every))
+        logs = done == config.steps or done % config.log_every == 0
+        saves = done == config.steps or done % config.checkpoint_every == 0
         if logs or saves:
             told = [sample for part in gathered(skipped, context.world_size) for sample in part]
             log.skipped(done, told)

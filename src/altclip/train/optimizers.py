@@ -1,8 +1,8 @@
 """Parameter groups, learning-rate schedules, and Muon.
 
-Muon (Jordan et al. 2024) orthogonalises the momentum of each weight matrix by a Newton-Schulz iteration. torch ships one,
-which computes in bfloat16: on CPUs without bfloat16 arithmetic it costs more than the model. This one keeps the matrices'
-own precision and treats equal shapes as one batch.
+Muon (Jordan et al. 2024) orthogonalises the momentum of each weight matrix by a Newton-Schulz iteration. torch ships
+one, which computes in bfloat16: on CPUs without bfloat16 arithmetic it costs more than the model. This one keeps the
+matrices' own precision and treats equal shapes as one batch.
 """
 
 from __future__ import annotations

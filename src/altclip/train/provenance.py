@@ -1,4 +1,4 @@
-"""What a result was made from: digests of the data, the commit of this code, versions. Kept in checkpoints and reports."""
+"""What a result was made from: digests of the data, the commit of this code, versions; for checkpoints and reports."""
 
 from __future__ import annotations
 
@@ -58,7 +58,8 @@ def commit() -> str | None:
 
 def _git(root: Path, *arguments: str) -> str | None:
     try:
-        done = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True, timeout=30, check=True)
+        command = ["git", "-C", str(root), *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
     except (OSError, subprocess.SubprocessError):
         return None
     return done.stdout.strip()

@@ -1,21 +1,25 @@
 """Runs a recipe: the tokenizer, then each stage in order, each from the models the earlier ones left behind.
 
-    OUTPUT/tokenizer/           the tokenizer, where the recipe trains one
-    OUTPUT/cache/               image embeddings of the frozen tower
-    OUTPUT/<stage>/checkpoint.pt, log.jsonl, tensorboard/, curves.png    what a stage needs to go on; what it measured
-    OUTPUT/<stage>/model/       the stage's result, a folder that `Encoder` opens
-    OUTPUT/<stage>/report.json  what the result was made from; written last, so where it is the stage is done
+OUTPUT/tokenizer/           the tokenizer, where the recipe trains one
+OUTPUT/cache/               image embeddings of the frozen tower
+OUTPUT/<stage>/checkpoint.pt, log.jsonl, tensorboard/, curves.png    what a stage needs to go on; what it measured
+OUTPUT/<stage>/model/       the stage's result, a folder that `Encoder` opens
+OUTPUT/<stage>/report.json  what the result was made from; written last, so where it is the stage is done
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from altclip.checkpoints import resolve, save_model
+import torch
+
+from altclip.checkpoints import TOKENIZER_DIGEST, resolve, save_model
+from altclip.device import pick_dtype
 from altclip.errors import ConfigError, UsageError
 from altclip.models import DualEncoder
 from altclip.processing import Processor, Tokenizer
@@ -46,7 +50,7 @@ def run_recipe(
     only: str | None = None,
     resume: bool = False,
     device: str = "auto",
-    report: Callable[[str], None] = lambda line: None,
+    report: Callable[[str], None] | None = None,
     show_progress: bool = True,
 ) -> Path:
     """Run all stages, or one (`only`). Returns the last stage's folder.
@@ -64,7 +68,7 @@ def run_recipe(
     if begun and not resume:
         raise UsageError(f"{output / begun[0]} holds a run already: pass --resume to go on, or another --output")
     accelerator = open_accelerator(recipe, device)
-    tell = report if accelerator.is_main_process else lambda line: None
+    tell = report if report and accelerator.is_main_process else _silent
     if accelerator.is_main_process:
         tokenizer_folder(recipe.tokenizer, data, output)
     accelerator.wait_for_everyone()
@@ -74,7 +78,12 @@ def run_recipe(
         else:
             context = open_context(recipe, config, data, output, accelerator, tell)
             train_one(name, context, accelerator, resume=resume, show=show_progress)
+    accelerator.end_training()
     return output / list(stages)[-1]
+
+
+def _silent(_line: str) -> None:
+    """In place of a report that no one reads."""
 
 
 def chosen(recipe: Recipe, only: str | None) -> dict[str, StageConfig]:
@@ -85,6 +94,7 @@ def chosen(recipe: Recipe, only: str | None) -> dict[str, StageConfig]:
 
 
 def is_done(folder: Path) -> bool:
+    """Whether a stage's folder holds its result."""
     return (folder / REPORT_NAME).is_file()
 
 
@@ -100,17 +110,19 @@ def train_one(name: str, context: Context, accelerator: Accelerator, *, resume: 
     context.report(f"{name}: {context.config.steps} steps on {context.device}, {context.world_size} process(es)")
     model = run_stage(name, stage, context, facts, accelerator, folder, resume=resume, show=show)
     if accelerator.is_main_process:
-        save_result(model, context.tokenizer, folder / "model", facts)
+        save_result(model, context, folder / "model", facts)
         report_on(folder, context, facts, time.perf_counter() - began)
     accelerator.wait_for_everyone()
     accelerator.free_memory()
 
 
-def save_result(model: DualEncoder, tokenizer: Tokenizer, folder: Path, facts: dict[str, Any]) -> None:
+def save_result(model: DualEncoder, context: Context, folder: Path, facts: dict[str, Any]) -> None:
     """A folder that `Encoder`, the model cards' classes and transformers open; its config.json says what made it."""
     size = model.config.vision.image_size if model.config.vision else 224
-    Processor(ImageProcessor.from_dict({"size": size, "crop_size": size}), tokenizer).save(folder)
-    save_model(model, folder, extra={"altclip_training": facts})
+    Processor(ImageProcessor.from_dict({"size": size, "crop_size": size}), context.tokenizer).save(folder)
+    digest = hashlib.sha256((folder / "tokenizer.json").read_bytes()).hexdigest()
+    dtype = pick_dtype(context.config.save_dtype, torch.device("cpu"))
+    save_model(model, folder, dtype=dtype, extra={TOKENIZER_DIGEST: digest, "altclip_training": facts})
 
 
 def report_on(folder: Path, context: Context, facts: dict[str, Any], seconds: float) -> None:
@@ -120,7 +132,8 @@ def report_on(folder: Path, context: Context, facts: dict[str, Any], seconds: fl
     draw_curves(folder, measured, context.report)
     run = {
         "device": context.device, "processes": context.world_size, "precision": context.recipe.precision,
-        "seconds_of_last_run": round(seconds, 1), "skipped_samples": len(skipped), "last": measured[-1] if measured else {},
+        "seconds_of_last_run": round(seconds, 1), "skipped_samples": len(skipped),
+        "last": measured[-1] if measured else {},
     }  # fmt: skip
     partial = folder / f"{REPORT_NAME}.part"
     partial.write_text(json.dumps({**facts, **run}, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -128,7 +141,12 @@ def report_on(folder: Path, context: Context, facts: dict[str, Any], seconds: fl
 
 
 def open_context(
-    recipe: Recipe, config: StageConfig, data: Path, output: Path, accelerator: Accelerator, report: Callable[[str], None]
+    recipe: Recipe,
+    config: StageConfig,
+    data: Path,
+    output: Path,
+    accelerator: Accelerator,
+    report: Callable[[str], None],
 ) -> Context:
     """What a stage needs to know; checks that recipe, tokenizer and processes go together."""
 
@@ -140,7 +158,9 @@ def open_context(
         return output / source / "model"
 
     if config.batch_size % accelerator.num_processes:
-        raise ConfigError([f"batch_size {config.batch_size} is not a multiple of {accelerator.num_processes} processes"])
+        raise ConfigError(
+            [f"batch_size {config.batch_size} is not a multiple of {accelerator.num_processes} processes"]
+        )
     tokenizer = Tokenizer.from_folder(tokenizer_folder(recipe.tokenizer, data, output))
     text = model_config(config).text
     if text is not None:

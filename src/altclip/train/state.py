@@ -39,7 +39,7 @@ class TrainingState:
     facts: dict[str, Any]
 
     def save(self, path: Path, step: int, position: dict[str, Any]) -> None:
-        """Write beside the old file, flush to the disk, then take its place: a full disk or a kill leaves the old whole.
+        """Write beside the old file, flush to the disk, take its place: a full disk or a kill leaves the old one whole.
 
         Every process must call this; the main one writes, with the random state and data position of each.
         Raises CheckpointError if it cannot be written.

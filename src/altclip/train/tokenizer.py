@@ -28,7 +28,7 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int) -> Tokenizer:
     bytes_ = [f"<0x{byte:02X}>" for byte in range(256)]
     pieces = vocab_size - len(bytes_)
     if pieces < 2 * len(SPECIAL_TOKENS):
-        raise UsageError(f"vocab_size {vocab_size} is too small: 256 byte tokens and {len(SPECIAL_TOKENS)} others go first")
+        raise UsageError(f"vocab_size {vocab_size} is too small: the first {256 + len(SPECIAL_TOKENS)} are taken")
     tokenizer = _with_rules(Tokenizer(models.Unigram()))
     trainer = trainers.UnigramTrainer(
         vocab_size=pieces, special_tokens=list(SPECIAL_TOKENS), unk_token="<unk>", show_progress=False

@@ -8,6 +8,10 @@ from altclip.train.stages.context import Context, Features, Stage
 from altclip.train.stages.contrastive import Contrastive
 from altclip.train.stages.distill import Distill
 
-STAGES: Final[dict[str, Callable[[Context], Stage[Any]]]] = {"contrastive": Contrastive, "distill": Distill, "align": Align}
+STAGES: Final[dict[str, Callable[[Context], Stage[Any]]]] = {
+    "contrastive": Contrastive,
+    "distill": Distill,
+    "align": Align,
+}
 
 __all__ = ["STAGES", "Context", "Features", "Stage"]

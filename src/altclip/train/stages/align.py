@@ -66,7 +66,8 @@ class Align(Contrastive):
         vision = self.trained.config.vision
         size = vision.image_size if vision else 0
         processor = ImageProcessor.from_dict({"size": size, "crop_size": size})
-        weights = [(n, w) for n, w in self.trained.named_parameters() if n.startswith(("vision.", "visual_projection."))]
+        sides = ("vision.", "visual_projection.")
+        weights = [(name, weight) for name, weight in self.trained.named_parameters() if name.startswith(sides)]
         parts = (digest_weights(weights), repr(processor.to_dict()), source.digest, self.context.recipe.precision)
         self.trained.eval()
         embed = Embedding(self, source, processor)

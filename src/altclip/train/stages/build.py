@@ -95,7 +95,7 @@ def freeze(model: DualEncoder, stage: StageConfig) -> None:
 
 
 def train_mode(module: nn.Module) -> None:
-    """Train mode; but a part that is frozen as a whole is in eval mode, since its dropout would be noise and no more."""
+    """Train mode; but a part that is frozen as a whole is in eval mode, since its dropout would be mere noise."""
     module.train()
     for part in module.modules():
         weights = list(part.parameters())

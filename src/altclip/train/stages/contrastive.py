@@ -67,7 +67,11 @@ class Contrastive:
         )  # fmt: skip
 
     def batches(self, start: int, stop: int, position: dict[str, Any]) -> Iterator[PairTensors]:
-        return prefetched(self.batch, self.pairs.plans(start, stop, position), self.context.recipe.workers)
+        plans = self.pairs.plans(start, stop, position)
+        if any(source.streaming for source in self.pairs.sources):
+            read = plans  # in a thread of its own, or a step would wait for it
+            plans = prefetched(lambda _: next(read), range(start, stop))
+        return prefetched(self.batch, plans, self.context.recipe.workers)
 
     def batch(self, plan: Plan) -> PairTensors:
         made = self.pairs(plan)

@@ -129,10 +129,13 @@ def take_projection(student: DualEncoder, teacher: DualEncoder) -> None:
     names = student.text.head("retrieval").projection, teacher.text.head("retrieval").projection
     if None in names:
         raise UsageError("teacher_vector = 'pooled' needs a projection in both models: take 'projected'")
-    own, given = (model.text.projections[str(name)].weight for model, name in zip((student, teacher), names, strict=True))
+    own, given = (
+        model.get_parameter(f"text.projections.{name}.weight")
+        for model, name in zip((student, teacher), names, strict=True)
+    )
     if own.shape != given.shape:
         raise UsageError(
-            f"the teacher's projection is {list(given.shape)}, the student's {list(own.shape)}: choose equal widths, or "
-            "teacher_vector = 'projected'"
+            f"the teacher's projection is {list(given.shape)}, the student's {list(own.shape)}: choose equal widths, "
+            "or teacher_vector = 'projected'"
         )
     own.data.copy_(given)

@@ -26,7 +26,7 @@ def pair_source(context: Context, data: PairData) -> PairSource:
     for column, values in data.exclude.items():
         rows = _without(rows, column, frozenset(values), data.streaming)
         digest += f" less {column}: {sorted(values)}"
-    texts: ClassNames | Captions = Captions({**data.captions})
+    texts: ClassNames | Captions = Captions(data.captions)
     if data.labels and data.label:
         labels, known = labels_of(context, data.labels), class_names(rows, data.label)
         texts = ClassNames(labels, data.label, data.labels.languages, data.labels.template_share, known)
