@@ -18,7 +18,7 @@ LIBRARIES = ("altclip", "torch", "numpy", "safetensors", "tokenizers", "Pillow")
 
 
 def write_result(name: str, result: Mapping[str, Any], libraries: Sequence[str] = ()) -> Path:
-    """Write `results/<name>.json`: the result, and under which circumstances it was had. libraries: further versions."""
+    """Write `results/<name>.json`: the result and its circumstances. libraries: further ones to tell versions of."""
     path = RESULTS / f"{name}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     content = {**result, "circumstances": circumstances(libraries)}
@@ -74,7 +74,8 @@ def versions(libraries: Sequence[str]) -> dict[str, str]:
 def _processor() -> str:
     info = Path("/proc/cpuinfo")
     lines = info.read_text(encoding="utf-8").splitlines() if info.is_file() else []
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.processor())
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.processor())
 
 
 def _git(*arguments: str) -> str | None:

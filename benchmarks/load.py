@@ -3,9 +3,9 @@
     python benchmarks/load.py                   # 864 M random weights, five rounds; needs transformers and 4 GB of disk
     python benchmarks/load.py --layers 2 --rounds 2 --no-write    # a trial
 
-Every loading runs in a process of its own; the tools take turns, and the file is in the page cache for all. Memory is the
-peak RSS (VmHWM, so mapped pages count once) less that of a process which only imports torch. `ready` also sums every
-weight, which a lazily mapped file has not read yet.
+Every loading runs in a process of its own; the tools take turns, and the file is in the page cache for all. Memory is
+the peak RSS (VmHWM, so mapped pages count once) less that of a process which only imports torch. `ready` also sums
+every weight, which a lazily mapped file has not read yet.
 """
 
 from __future__ import annotations

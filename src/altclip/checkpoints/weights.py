@@ -28,7 +28,7 @@ PICKLE_INDEX: Final = "pytorch_model.bin.index.json"
 _NAMES: Final = (SAFETENSORS, SAFETENSORS_INDEX, PICKLE, PICKLE_INDEX)
 
 # When tensors are converted, at most about this many bytes of mapped file stay in memory beside the converted ones.
-_MAPPED_AT_ONCE: Final = 64 * 2**20
+_MAPPED_AT_ONCE: Final = 16 * 2**20
 _LONGEST_HEADER: Final = 100_000_000  # the limit of the format
 _DTYPES: Final = {
     "F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16, "I64": torch.int64,

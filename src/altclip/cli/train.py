@@ -43,8 +43,7 @@ def command(
     from altclip.train.run import run_recipe
 
     folder = output or Path("runs") / loaded.name
-    last = run_recipe(loaded, data, folder, only=stage, resume=resume, device=device, report=_say)
-    _say(f"done: {last / 'model'}")
+    run_recipe(loaded, data, folder, only=stage, resume=resume, device=device, report=_say)
 
 
 def _say(line: str) -> None:

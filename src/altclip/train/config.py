@@ -230,7 +230,8 @@ class TokenizerConfig(Section):
 class Recipe(Section):
     """A whole recipe.
 
-    leave_out_every: leave every n-th (class, language) name out of all training text (0: none); workers: threads that
+    exclude: rows left out of all image-text data that have the column, by column and values, as each source's own
+    `exclude`; leave_out_every: leave every n-th (class, language) name out of all training text (0: none); workers: threads that
     make batches; processes: how many the estimate of cost counts with, whatever a run has.
     """
 
@@ -239,6 +240,7 @@ class Recipe(Section):
     precision: Literal["no", "bf16", "fp16"] = "no"
     workers: Positive = 1
     processes: Positive = 1
+    exclude: dict[str, list[str]] = {}
     leave_out_every: Annotated[int, Field(ge=0)] = 0
     tokenizer: TokenizerConfig
     stages: Annotated[dict[str, StageConfig], Field(min_length=1)]

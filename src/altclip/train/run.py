@@ -79,6 +79,7 @@ def run_recipe(
             context = open_context(recipe, config, data, output, accelerator, tell)
             train_one(name, context, accelerator, resume=resume, show=show_progress)
     accelerator.end_training()
+    tell(f"done: {output / list(stages)[-1] / 'model'}")
     return output / list(stages)[-1]
 
 

@@ -23,7 +23,8 @@ def pair_source(context: Context, data: PairData) -> PairSource:
     name, where = data.hub or str(data.path), data.hub or context.data / str(data.path)
     rows = open_rows(where, hub=bool(data.hub), streaming=data.streaming, split=data.split, columns=columns)
     digest = noted(context, name, where, rows)
-    for column, values in data.exclude.items():
+    everywhere = {column: values for column, values in context.recipe.exclude.items() if column in rows.column_names}
+    for column, values in {**everywhere, **data.exclude}.items():
         rows = _without(rows, column, frozenset(values), data.streaming)
         digest += f" less {column}: {sorted(values)}"
     texts: ClassNames | Captions = Captions(data.captions)
