@@ -11,6 +11,7 @@ every weight, which a lazily mapped file has not read yet.
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import resource
 import statistics
@@ -78,13 +79,10 @@ def one(tool: str, folder: str) -> dict[str, float]:
 
     if tool == "torch":
         return {"peak": peak()}
-    if tool.startswith("altclip"):
-        from altclip import AltCLIPModel
-    else:
-        from transformers import AltCLIPModel
+    opened: Any = importlib.import_module(tool.split()[0]).AltCLIPModel
     dtype = torch.float16 if tool.endswith("float16") else torch.float32
     start = time.perf_counter()
-    model: Any = AltCLIPModel.from_pretrained(folder, dtype=dtype)
+    model = opened.from_pretrained(folder, dtype=dtype)
     loaded = time.perf_counter()
     total = sum(float(p.detach().sum(dtype=torch.float32)) for p in model.parameters())
     return {"seconds": loaded - start, "ready": time.perf_counter() - start, "peak": peak(), "sum": total}
@@ -101,7 +99,7 @@ def peak() -> float:
 
 def summary(rounds: list[dict[str, dict[str, float]]], size: int) -> dict[str, Any]:
     base = statistics.median(r["torch"]["peak"] for r in rounds)
-    rows = {}
+    rows: dict[str, dict[str, Any]] = {}
     for tool in TOOLS:
         weights = size / 2 if tool.endswith("float16") else size
         median = {key: statistics.median(r[tool][key] for r in rounds) for key in ("seconds", "ready", "peak")}
