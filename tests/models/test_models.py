@@ -212,3 +212,29 @@ def test_outputs_by_attribute_key_and_index() -> None:
     with pytest.raises(AttributeError, match=r"'logit'.*logits, states"):
         _ = output.logit
     assert not hasattr(output, "_private")
+
+
+def test_clip_towers_are_drawn_as_openai_draws_them() -> None:
+    """Widths shrink with width and depth; positions are half as wide as words."""
+    wide = replace(TEXT, hidden_size=128, intermediate_size=512, vocab_size=500, max_position_embeddings=77)
+    text = replace(wide, architecture="clip")
+    torch.manual_seed(0)
+    encoder = initialise(DualEncoder(replace(CONFIG, text=text, heads=heads_of("clip"))))
+    tower = encoder.text.tower
+    layer: Any = tower.layers[1]
+    assert tower.positions.weight.std().item() == pytest.approx(0.01, rel=0.05)
+    assert tower.words.weight.std().item() == pytest.approx(0.02, rel=0.05)
+    assert tower.words.padding_idx is None
+    expected = {
+        "attention.query": 128**-0.5,
+        "attention.output": 128**-0.5 * 4**-0.5,
+        "expand": 256**-0.5,
+        "contract": 128**-0.5 * 4**-0.5,
+    }
+    for name, std in expected.items():
+        assert layer.get_submodule(name).weight.std().item() == pytest.approx(std, rel=0.05), name
+
+
+def test_checkpointing_of_a_model_with_one_tower() -> None:
+    for absent in ("vision", "text"):
+        model(**{absent: None}).set_gradient_checkpointing()

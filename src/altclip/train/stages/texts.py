@@ -12,8 +12,9 @@ from altclip.models import DualEncoder, Head, TextConfig
 from altclip.processing import Tokenizer
 from altclip.train.config import StageConfig
 
-_GROUP: Final = 32  # texts that are worth a pass of their own
-_GROUPS: Final = 4
+_LEAST: Final = {"cpu": 16}  # texts that are worth a pass of their own; of other devices:
+_LEAST_ELSEWHERE: Final = 64
+_MOST: Final = 16  # groups
 
 
 def text_limit(tokenizer: Tokenizer, model: DualEncoder, stage: StageConfig) -> int:
@@ -31,15 +32,17 @@ def tokenize(tokenizer: Tokenizer, texts: list[str], limit: int) -> tuple[Tensor
 
 
 def text_features(model: DualEncoder, ids_BL: Tensor, mask_BL: Tensor, head: str | Head = "retrieval") -> Tensor:
-    """Features (B, D) of texts whose ids lie on the CPU, in up to four groups of like length, each padded to its own.
+    """Features (B, D) of texts whose ids lie on the CPU, in up to 16 groups of like length, each padded to its own.
 
-    A group of equal lengths needs no mask, which lets attention take its fastest way.
+    On a CPU 256 sentences of 15 tokens on average and 64 at most take a third of the time of one padded pass
+    (benchmarks/train_step.py). A group of equal lengths needs no mask, which lets attention take its fastest way.
     """
     device = model.logit_scale.device
     lengths = mask_BL.sum(1)
     order = lengths.argsort(stable=True)
     features = []
-    for rows in order.chunk(max(1, min(_GROUPS, len(order) // _GROUP))):
+    groups = len(order) // _LEAST.get(device.type, _LEAST_ELSEWHERE)
+    for rows in order.chunk(max(1, min(groups, _MOST))):
         shortest, longest = int(lengths[rows[0]]), int(lengths[rows[-1]])
         mask = mask_BL[rows, :longest].to(device) if shortest < longest else None
         features.append(model.encode_text(ids_BL[rows, :longest].to(device), mask, head))
