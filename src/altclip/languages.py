@@ -1,7 +1,8 @@
 """The nine languages, and what a script tells of a text's language.
 
-A script names its language only where one of the nine alone uses it: Cyrillic is Russian, Hangul Korean, Arabic Arabic,
-kana Japanese. Han without kana anywhere in a group of texts is Chinese. Latin is shared by four languages, so it names none.
+A script names its language only where one of the nine alone uses it: Cyrillic is Russian, Hangul Korean, Arabic
+Arabic, kana Japanese. Han without kana anywhere in a group of texts is Chinese. Latin is shared by four languages, so
+it names none.
 """
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ def detect(texts: Sequence[str]) -> list[Language | None]:
 
 
 def _language(found: Iterable[str], han: Language) -> Language | None:
-    """The language that one text's scripts name; Latin letters beside another script are a loan word and do not count."""
+    """The language that one text's scripts name; Latin letters beside another script are a loan word: not counted."""
     named = {_OF_SCRIPT[script] for script in found if script in _OF_SCRIPT}
     if not named and "han" in found:  # kanji beside kana is Japanese, hanja beside hangul Korean: Han tells only alone
         return han

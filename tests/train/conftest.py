@@ -9,10 +9,13 @@ from typing import Any
 import pytest
 
 from altclip.train import run
+from altclip.train.accelerating import open_accelerator
 from altclip.train.config import Recipe
+from altclip.train.stages import Context
 from tests.train import made
 
 Train = Callable[..., Path]
+Open = Callable[..., Context]
 
 
 @pytest.fixture(scope="session")
@@ -52,3 +55,14 @@ def train(world: Path, tmp_path: Path) -> Train:
         return run.run_recipe(recipe, data, output, only=only, device="cpu", show_progress=False, **options)
 
     return runner
+
+
+@pytest.fixture
+def context(world: Path, trained: Path) -> Open:
+    """The context of a stage of the tiny recipe with some changes."""
+
+    def opened(name: str, data: Path = world, output: Path = trained, **changes: Any) -> Context:
+        recipe = made.recipe({name: changes})
+        return run.open_context(recipe, recipe.stages[name], data, output, open_accelerator(recipe, "cpu"), print)
+
+    return opened

@@ -230,9 +230,9 @@ class TokenizerConfig(Section):
 class Recipe(Section):
     """A whole recipe.
 
-    exclude: rows left out of all image-text data that have the column, by column and values, as each source's own
-    `exclude`; leave_out_every: leave every n-th (class, language) name out of all training text (0: none); workers: threads that
-    make batches; processes: how many the estimate of cost counts with, whatever a run has.
+    exclude: values by column, of rows to leave out of every source of pairs that has the column; leave_out_every: leave
+    every n-th (class, language) name out of all training text (0: none); workers: threads that make batches; processes:
+    how many the estimate of cost counts with, whatever a run has.
     """
 
     name: str
