@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 ROOT = Path(__file__).parent.parent
 _CACHE = pytest.StashKey[tempfile.TemporaryDirectory[str]]()
@@ -62,6 +63,12 @@ def shared_folder() -> Path:
             "the development data is not here: put the folder 'shared' beside the repository or set ALTCLIP_SHARED"
         )
     return folder
+
+
+@pytest.fixture(autouse=True)
+def _pillows_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commands lift Pillow's own limit on pixels for their process; it is set back after each test."""
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", Image.MAX_IMAGE_PIXELS)
 
 
 @pytest.fixture(autouse=True)

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from PIL import Image
 
 from altclip.cli import app
 from tests.bad import picture
@@ -28,8 +27,7 @@ Run = Callable[..., Ran]
 
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Run `altclip ARGUMENTS`. What a command may set for its process is set back."""
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", Image.MAX_IMAGE_PIXELS)
+    """Run `altclip ARGUMENTS`."""
 
     def runner(*arguments: object) -> Ran:
         monkeypatch.setattr(sys, "argv", ["altclip", *map(str, arguments)])
