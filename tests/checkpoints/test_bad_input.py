@@ -16,7 +16,7 @@ from torch import Tensor
 
 from altclip import AltCLIPModel
 from altclip.checkpoints import load_model, load_with_report, save_model
-from altclip.checkpoints.load import is_finite
+from altclip.checkpoints.finite import is_finite
 from altclip.errors import AltclipError, CheckpointError, LayoutError, UnsafeFileError, WeightsError
 
 FILE = "model.safetensors"
@@ -105,17 +105,54 @@ def test_weights_that_are_no_numbers(folder: Path, value: float) -> None:
     assert "training went wrong" in message
 
 
-def test_infinities_of_both_signs_do_not_cancel() -> None:
-    assert not is_finite(torch.tensor([1.0, float("inf"), -float("inf")]))
-    assert not is_finite(torch.tensor(float("nan")))
+FORMATS = [torch.float16, torch.bfloat16, torch.float32, torch.float64]
 
 
-def test_large_and_many_finite_values_are_finite() -> None:
-    """The sum of these is infinite; none of them is."""
-    assert is_finite(torch.full((1000,), 3e38))
-    assert is_finite(torch.full((1000,), 6e4, dtype=torch.float16))
-    assert is_finite(torch.full((10,), 1e300, dtype=torch.float64))
-    assert is_finite(torch.zeros(0))
+@pytest.mark.parametrize("dtype", FORMATS)
+@pytest.mark.parametrize("place", [0, 2**17 - 1, 2**17, 299_999])
+def test_one_value_that_is_no_number_is_found_wherever_it_is(place: int, dtype: torch.dtype) -> None:
+    tensor = torch.full((3, 100_000), torch.finfo(dtype).max, dtype=dtype)
+    tensor[1] *= -1
+    assert is_finite(tensor)
+    for value in (float("inf"), -float("inf"), float("nan"), -float("nan")):
+        spoilt = tensor.clone()
+        spoilt.view(-1)[place] = value
+        assert not is_finite(spoilt)
+        assert not spoilt.isfinite().all()
+
+
+@pytest.mark.parametrize("dtype", FORMATS)
+def test_finite_values_of_every_kind(dtype: torch.dtype) -> None:
+    limits = torch.finfo(dtype)
+    assert is_finite(torch.tensor([limits.max, limits.min, limits.tiny, -limits.tiny, 0.0, -0.0], dtype=dtype))
+    assert is_finite(torch.tensor(1.0, dtype=dtype))
+    assert not is_finite(torch.tensor(float("nan"), dtype=dtype))
+    assert is_finite(torch.zeros(0, dtype=dtype))
+    assert not is_finite(torch.full((4, 4), float("nan"), dtype=dtype).T)
+
+
+def test_every_pattern_of_half_precision() -> None:
+    for dtype in (torch.float16, torch.bfloat16):
+        patterns = torch.arange(-(2**15), 2**15).to(torch.int16).view(dtype)
+        assert [is_finite(value) for value in patterns[::7]] == patterns[::7].isfinite().tolist()
+
+
+def test_integers_instead_of_weights(folder: Path) -> None:
+    message = refused(spoilt(folder, text_projection__weight=torch.zeros(16, 24, dtype=torch.int8)), WeightsError)
+    assert "text_projection.weight holds torch.int8: expected weights not quantised" in message
+
+
+def test_a_format_that_is_not_read(folder: Path) -> None:
+    weight = torch.zeros(16, 24).to(torch.float8_e4m3fn)
+    message = refused(spoilt(folder, text_projection__weight=weight), WeightsError)
+    assert "has tensors of F8_E4M3: expected F64, F32" in message
+
+
+def test_nan_in_the_other_tower_does_not_matter_to_one_tower(folder: Path) -> None:
+    from altclip import AltCLIPTextModel
+
+    spoilt(folder, visual_projection__weight=torch.full((16, 36), float("nan")))
+    AltCLIPTextModel.from_pretrained(folder)
 
 
 def test_the_report_instead_of_the_error(folder: Path) -> None:

@@ -126,6 +126,7 @@ def test_shards(tool: str, pickled: bool, tmp_path: Path) -> None:
     if pickled:
         as_pickles(tmp_path)
     assert same(model, load_model(tmp_path))
+    assert same(model.half(), load_model(tmp_path, dtype=torch.float16))
 
 
 def as_pickles(folder: Path) -> None:

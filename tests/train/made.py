@@ -22,11 +22,11 @@ COLOURS = {
     "grey": ((128, 128, 128), "灰色"), "white": ((250, 250, 250), "白色"), "black": ((5, 5, 5), "黑色"),
 }  # fmt: skip
 PLACES = {"house": "房子", "boat": "船", "street": "街道", "garden": "花园", "table": "桌子"}
-VISION = {
+VISION: dict[str, Any] = {
     "hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "image_size": 16,
     "patch_size": 8,
 }  # fmt: skip
-TEXT = {
+TEXT: dict[str, Any] = {
     "hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "vocab_size": 400,
     "max_position_embeddings": 40, "project_dim": 16, "hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0,
 }  # fmt: skip

@@ -83,7 +83,7 @@ class SafetensorsWeights:
         A mapping ends when its handle and its tensors are gone. So with `release` the file is opened anew now and then;
         the largest tensors go first, while little else is in memory.
         """
-        wanted = sorted(keys, key=lambda key: -self.entries[key].nbytes) if release else list(keys)
+        wanted = sorted(keys, key=self._place) if release else list(keys)
         for batch in self._batches(wanted, release):
             try:
                 with safe_open(self.entries[batch[0]].file, framework="pt") as handle:
@@ -91,6 +91,10 @@ class SafetensorsWeights:
                         yield key, handle.get_tensor(key)
             except SafetensorError as error:
                 raise WeightsError(f"{self.entries[batch[0]].file}: {error}") from error
+
+    def _place(self, key: str) -> tuple[int, Path]:
+        stored = self.entries[key]
+        return (-stored.nbytes if stored.nbytes > _MAPPED_AT_ONCE else 0), stored.file
 
     def _batches(self, keys: Sequence[str], release: bool) -> Iterator[list[str]]:
         """Runs of keys that are read through one opening of one file."""
@@ -177,6 +181,9 @@ def _listed(file: Path) -> dict[str, Stored]:
         header = opened.read(length)
     try:
         rows = {key: row for key, row in json.loads(header).items() if key != "__metadata__"}
+        strange = {row["dtype"] for row in rows.values()} - _DTYPES.keys()
+        if strange:
+            raise WeightsError(f"{file} has tensors of {', '.join(sorted(strange))}: expected {', '.join(_DTYPES)}")
         stored = {key: Stored(file, tuple(row["shape"]), _DTYPES[row["dtype"]]) for key, row in rows.items()}
         end = 8 + length + max((row["data_offsets"][1] for row in rows.values()), default=0)
     except (ValueError, LookupError, AttributeError, TypeError) as error:

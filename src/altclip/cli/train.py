@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from altclip.cli.opening import device_name
 from altclip.cli.output import escape, progress_console, results
 from altclip.errors import UsageError
 
@@ -26,7 +27,9 @@ def command(
     stage: Annotated[str | None, typer.Option(help="Run this stage alone.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where a run in the output folder stopped.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check the recipe and print what it costs.")] = False,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
+    device: Annotated[
+        str | None, typer.Option(help="cpu, cuda, cuda:1 or mps; else ALTCLIP_DEVICE or the best.")
+    ] = None,
 ) -> None:
     """Train or fine-tune a model by a recipe.
 
@@ -43,7 +46,7 @@ def command(
     from altclip.train.run import run_recipe
 
     folder = output or Path("runs") / loaded.name
-    run_recipe(loaded, data, folder, only=stage, resume=resume, device=device, report=_say)
+    run_recipe(loaded, data, folder, only=stage, resume=resume, device=device or device_name(), report=_say)
 
 
 def _say(line: str) -> None:

@@ -127,13 +127,15 @@ class ParallelBatches:
     def _pair(self, number: int, position: int, skipped: list[str]) -> TextPair:
         source = self.sources[number]
         (index,) = order.indices(self.seed + number, len(source.pairs), position, 1)
-        draw = order.generator(self.seed, number, position)
-        for _ in range(_TRIES):
+        for attempt in range(_TRIES):
             english, other = source.pairs[index]
             if english[0].strip() and other[0].strip():
-                share = source.template_share
-                text = name_text(other, source.language, share, draw) if share else other[0]
-                return TextPair(english[0], text, source.language)
+                return TextPair(english[0], self._other(source, other, number, position), source.language)
             skipped.append(f"{source.name}[{index}]: a text is empty")
-            index = int(draw.integers(len(source.pairs)))
+            index = int(order.generator(self.seed, number, position, attempt).integers(len(source.pairs)))
         raise DataError(f"{source.name}: {_TRIES} bad pairs in a row, the last {skipped[-1]}; mend the data")
+
+    def _other(self, source: ParallelSource, names: Names, number: int, position: int) -> str:
+        if not source.template_share:
+            return names[0]
+        return name_text(names, source.language, source.template_share, order.generator(self.seed, number, position))

@@ -12,6 +12,7 @@ from altclip.checkpoints import open_checkpoint, resolve
 from altclip.checkpoints.layouts import Layout
 from altclip.checkpoints.load import fill
 from altclip.checkpoints.opening import without_memory
+from altclip.checkpoints.reading import Reader
 from altclip.checkpoints.save import save_module
 from altclip.device import pick_device, pick_dtype
 from altclip.errors import LayoutError
@@ -59,9 +60,10 @@ class PretrainedModel(nn.Module):
             config = cls.config_class.from_dict(checkpoint.settings, **changes) if config is None else config
         except LayoutError as error:
             raise LayoutError(f"{checkpoint.folder}: {error}") from error
-        with without_memory():
-            model = cls(config)
-        fill(model.named(), checkpoint, dtype=_format(torch_dtype or dtype), device=pick_device(device_map))
+        with Reader(checkpoint, _format(torch_dtype or dtype), pick_device(device_map)) as reader:
+            with without_memory():
+                model = cls(config)
+            fill(model.named(), reader)
         return model.eval()
 
     def save_pretrained(self, folder: str | Path, *, max_shard_size: int = 5 * 10**9) -> None:

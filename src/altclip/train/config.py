@@ -8,6 +8,7 @@ what a section needs is asked of the raw table (`needs`), whether or not its key
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import fields
 from typing import Annotated, Any, Literal, Self
@@ -247,12 +248,14 @@ class Recipe(Section):
 
     @classmethod
     def needs(cls, data: Mapping[str, Any]) -> list[str]:
-        """Stages that start from a later one, or from themselves; what the numbers of a stage demand of the recipe."""
+        """Names of stages; stages that start from a later one; what the precision demands of a stage."""
         stages = data.get("stages")
         if not isinstance(stages, Mapping):
             return []
         problems = []
         for place, (name, stage) in enumerate(stages.items()):
+            if name in ("cache", "tokenizer") or not re.fullmatch(r"[\w-]+", str(name)):
+                problems.append(f"stage {name!r} becomes a folder beside `cache` and `tokenizer`: give it a plain name")
             stage = stage if isinstance(stage, Mapping) else {}
             start = stage.get("start") if isinstance(stage.get("start"), Mapping) else {}
             later = {*list(stages)[place:]} & {*map(str, (start or {}).values()), str(stage.get("teacher"))}

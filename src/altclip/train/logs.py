@@ -49,14 +49,15 @@ class StepLog:
     def skipped(self, step: int, samples: Sequence[str]) -> None:
         """Name the bad samples of the steps up to this one."""
         for sample in samples if self.writes else ():
-            self._line({"step": step, "skipped": sample})
-            self.bar.console.print(f"skipped {sample}", markup=False, highlight=False, emoji=False)
+            named = sample.encode(errors="backslashreplace").decode()  # file names may hold half a character
+            self._line({"step": step, "skipped": named})
+            self.bar.console.print(f"skipped {named}", markup=False, highlight=False, emoji=False)
 
     def advance(self, step: int) -> None:
         self.bar.update(self.task, completed=step)
 
     def _line(self, entry: dict[str, Any]) -> None:
-        self.file.write(json.dumps(entry, ensure_ascii=False).encode(errors="backslashreplace").decode() + "\n")
+        self.file.write(json.dumps(entry, ensure_ascii=False) + "\n")
         self.file.flush()
 
     def __enter__(self) -> Self:

@@ -1,7 +1,8 @@
 """Trains a small multilingual tokenizer: Unigram (Kudo 2018) with byte fallback, by the `tokenizers` library.
 
 Text is normalised first: NFKC, lower case, tatweel and tashkeel removed, so that spellings that people hold to be one
-word are one. Ids: <s> 0, <pad> 1, <unk> 2, </s> 3, then the 256 bytes, then the pieces.
+word are one. Ids: <s> 0, <pad> 1, <unk> 2, </s> 3, then the 256 bytes, then the pieces. The library's training is not
+the same to the last piece in every run: the file is what counts, and its digest goes into the model's configuration.
 """
 
 from __future__ import annotations

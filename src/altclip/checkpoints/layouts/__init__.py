@@ -22,8 +22,9 @@ LAYOUTS: Final = (ALTCLIP, CLIP, TAIYI, ALTCLIP_TEXT, IMAGE_TOWER, XLM_ROBERTA_T
 def layout_of(settings: Mapping[str, Any], keys: Iterable[str]) -> Layout:
     """The layout of a folder, told by the names of its tensors. Raises LayoutError that says what each one missed."""
     names = list(keys)
-    tried = {layout.name: layout.misses(settings, names) for layout in LAYOUTS}
+    tried = {}
     for layout in LAYOUTS:
+        tried[layout.name] = layout.misses(settings, names)
         if not tried[layout.name]:
             return layout
     reasons = "".join(f"\n  - {name}: {'; '.join(missed)}" for name, missed in tried.items())
