@@ -34,9 +34,11 @@ def test_keys_that_have_all_languages(tmp_path: Path) -> None:
     assert labels.keys_in(["en", "fr"]) == ["a"]
 
 
-def test_without() -> None:
-    labels = Labels({"a": {"en": ("x",), "zh": ("y",)}})
-    assert labels.without({("a", "zh"), ("b", "en")}).names == {"a": {"en": ("x",)}}
+def test_adding_names() -> None:
+    """New ones come last, known ones once; a language may be new, a key may not."""
+    labels = Labels({"a": {"en": ("x",), "zh": ("y",)}, "b": {"en": ("z",)}})
+    added = labels.adding({"en": {"a": "x", "b": "w"}, "fr": {"a": "v", "c": "u"}})
+    assert added.names == {"a": {"en": ("x",), "zh": ("y",), "fr": ("v",)}, "b": {"en": ("z", "w")}}
 
 
 @pytest.mark.parametrize("line", ['{"id": 1, "names": ', '{"names": {}}', '["id"]', '{"id": 1, "names": "cat"}'])

@@ -22,7 +22,8 @@ def test_order_is_kept(workers: int) -> None:
 
 def test_several_are_made_at_a_time() -> None:
     both = threading.Barrier(2, timeout=10)
-    list(prefetched(lambda _: both.wait(), range(4), workers=2))  # would time out if one came after the other
+    met = list(prefetched(lambda _: both.wait(), range(4), workers=2))  # would time out if one came after the other
+    assert sorted(met) == [0, 0, 1, 1]
 
 
 def test_no_more_than_the_limit_are_made_ahead() -> None:

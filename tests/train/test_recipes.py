@@ -91,7 +91,8 @@ def test_ten_steps_of_altclip(name: str, tmp_path: Path) -> None:
         f"stages.distill.teacher={tmp_path / 'teacher'}",
         "stages.distill.start={}",
     ]
-    ten_steps(name, tmp_path, own)
+    folder = ten_steps(name, tmp_path, own)
+    assert set(load_model(folder / "model").config.heads) == {"retrieval"}
 
 
 def test_ten_steps_of_taiyi(tmp_path: Path) -> None:

@@ -40,15 +40,6 @@ class Labels:
             }
         )
 
-    def without(self, left_out: Collection[tuple[str, str]]) -> Labels:
-        """The same labels less all names of these (key, language) pairs."""
-        return Labels(
-            {
-                key: {lang: names for lang, names in by_language.items() if (key, lang) not in left_out}
-                for key, by_language in self.names.items()
-            }
-        )
-
 
 def read_labels(path: Path, key: str, fields: Sequence[str] = ("names", "synonyms")) -> Labels:
     """Read such a file. Raises DataError naming the file and line that cannot be used."""

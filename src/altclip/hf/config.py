@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from copy import deepcopy
 from pathlib import Path
@@ -18,7 +19,7 @@ from altclip.models import ModelConfig
 OUTPUTS: Final[Mapping[str, bool]] = {"output_attentions": False, "output_hidden_states": False, "return_dict": True}
 
 
-class Config:
+class Config(ABC):
     """Base of the three. Values are plain attributes; `to_dict` gives them as config.json holds them."""
 
     model_type: ClassVar[str]
@@ -57,9 +58,9 @@ class Config:
     def to_json_string(self) -> str:
         return json.dumps(self.to_dict(), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
+    @abstractmethod
     def model_config(self) -> ModelConfig:
         """The same as a configuration of `altclip.models`. Raises LayoutError for values that make no model."""
-        raise NotImplementedError
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Config) and type(self) is type(other) and self.to_dict() == other.to_dict()
