@@ -173,7 +173,7 @@ def test_stored_buffers_are_ignored_by_name(folder: Path) -> None:
 @pytest.mark.parametrize("layout", LAYOUTS, ids=lambda layout: layout.name)
 def test_a_name_goes_there_and_back(layout: Layout) -> None:
     """No two of our tensors have the same place, and what is written is told as the same layout."""
-    config = layout.read({})
+    config = layout.read({}, {})
     names = parameter_names(config)
     placed = {there for name in names if (there := layout.theirs(name))}
     assert [name for name in names if not layout.theirs(name)] in ([], ["logit_scale"])
@@ -192,7 +192,7 @@ def parameter_names(config: ModelConfig) -> list[str]:
 def test_every_preset_has_a_layout(name: str) -> None:
     layout = layout_for(preset(name))
     assert all(layout.theirs(ours) for ours in parameter_names(preset(name)))
-    assert layout.read(layout.write(preset(name))) == preset(name)
+    assert layout.read(layout.write(preset(name)), {}) == preset(name)
 
 
 def test_written_names_are_those_of_transformers_4() -> None:

@@ -90,14 +90,14 @@ def test_old_forms_are_read_as_transformers_reads_them(kind: str, settings: dict
     theirs = getattr(transformers, f"{kind}Config").from_dict(json.loads(json.dumps(settings)))
     layout: Layout = altclip.ALTCLIP if kind == "AltCLIP" else clip.CLIP
     text, vision = (altclip.TEXT, altclip.VISION) if kind == "AltCLIP" else (clip.TEXT, clip.VISION)
-    ours = layout.read(settings)
+    ours = layout.read(settings, {})
     assert ours.text == text.read(theirs.text_config.to_dict())
     assert ours.vision == vision.read(theirs.vision_config.to_dict())
     assert (ours.projection_dim, ours.logit_scale_init_value) == (theirs.projection_dim, theirs.logit_scale_init_value)
 
 
 def test_an_altclip_configuration_without_sizes_is_vit_b_32() -> None:
-    vision = altclip.ALTCLIP.read({}).vision
+    vision = altclip.ALTCLIP.read({}, {}).vision
     assert vision is not None
     assert (vision.hidden_size, vision.patch_size, vision.num_hidden_layers) == (768, 32, 12)
     assert VisionConfig().patch_size == 14  # our own default is the released model's
@@ -148,15 +148,15 @@ def test_variants_that_would_compute_something_else_are_refused(values: dict[str
 
 def test_a_tower_that_is_no_object_is_named() -> None:
     with pytest.raises(LayoutError, match="text_config is 'large': expected the values"):
-        altclip.ALTCLIP.read({"text_config": "large"})
+        altclip.ALTCLIP.read({"text_config": "large"}, {})
     with pytest.raises(LayoutError, match="projection_dim is 'wide': expected a number"):
-        altclip.ALTCLIP.read({"projection_dim": "wide"})
+        altclip.ALTCLIP.read({"projection_dim": "wide"}, {})
 
 
 def test_a_written_configuration_is_read_alike_by_transformers() -> None:
     import transformers
 
-    config = altclip.ALTCLIP.read({"projection_dim": 12, "text_config": {"vocab_size": 300, "project_dim": 20}})
+    config = altclip.ALTCLIP.read({"projection_dim": 12, "text_config": {"vocab_size": 300, "project_dim": 20}}, {})
     theirs: Any = transformers.AltCLIPConfig.from_dict(altclip.ALTCLIP.write(config))
     assert theirs.projection_dim == 12
     assert altclip.TEXT.read(theirs.text_config.to_dict()) == config.text

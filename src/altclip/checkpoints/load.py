@@ -14,7 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from altclip.checkpoints.hub import HubOptions, resolve
-from altclip.checkpoints.opening import Checkpoint, empty_model_of, open_checkpoint
+from altclip.checkpoints.layouts.sizes import contradictions
+from altclip.checkpoints.opening import Checkpoint, empty_model_of, open_checkpoint, our_shapes
 from altclip.checkpoints.reading import Reader
 from altclip.checkpoints.report import LoadReport
 from altclip.errors import WeightsError
@@ -114,6 +115,8 @@ def _compare(module: nn.Module, checkpoint: Checkpoint) -> LoadReport:
         unexpected=[*(found[name] for name in rest if name not in ignored), *twice],
         misshapen={found[name]: shapes[name] for name in both if shapes[name][0] != shapes[name][1]},
         ignored=[found[name] for name in rest if name in ignored],
+        filled=layout.absent(checkpoint.settings),
+        contradictions=contradictions(checkpoint.config, our_shapes(layout, checkpoint.weights)),
     )
 
 

@@ -12,11 +12,13 @@ import torch
 from torch.overrides import TorchFunctionMode
 
 from altclip.checkpoints.layouts import Layout, layout_of
+from altclip.checkpoints.pieces import in_pieces
 from altclip.checkpoints.weights import Weights, open_weights, read_json
 from altclip.errors import LayoutError, UsageError
 from altclip.models import DualEncoder, ModelConfig
 
 CONFIG_NAME: Final = "config.json"
+_CONFIG_NAMES: Final = (CONFIG_NAME, "open_clip_config.json")
 TOKENIZER_DIGEST: Final = "tokenizer_sha256"  # what our trained models say of their tokenizer.json
 _DRAWING: Final = frozenset(
     {"normal_", "uniform_", "fill_", "zero_", "kaiming_uniform_", "ones_", "zeros_", "constant_"}
@@ -35,12 +37,18 @@ class Checkpoint:
 
 
 def read_settings(folder: Path) -> dict[str, Any]:
-    """The content of a folder's config.json. Raises LayoutError if there is none."""
-    path = folder / CONFIG_NAME
-    if not path.is_file():
-        found = ", ".join(sorted(p.name for p in folder.iterdir())[:20]) or "nothing"
-        raise LayoutError(f"{folder} has no {CONFIG_NAME}: expected a folder that save_pretrained wrote, found {found}")
-    return read_json(path)
+    """The content of a folder's config.json, or of open_clip's. Raises LayoutError if there is none."""
+    for name in _CONFIG_NAMES:
+        if (folder / name).is_file():
+            return read_json(folder / name)
+    found = ", ".join(sorted(p.name for p in folder.iterdir())[:20]) or "nothing"
+    raise LayoutError(f"{folder} has no {CONFIG_NAME}: expected a folder that save_pretrained wrote, found {found}")
+
+
+def our_shapes(layout: Layout, weights: Weights) -> dict[str, tuple[int, ...]]:
+    """The shapes of the tensors that are ours, by our names."""
+    named = ((layout.ours(layout.canonical(key)), row.shape) for key, row in weights.entries.items())
+    return {ours: shape for ours, shape in named if ours}
 
 
 def open_checkpoint(folder: Path) -> Checkpoint:
@@ -51,13 +59,18 @@ def open_checkpoint(folder: Path) -> Checkpoint:
         WeightsError: a weight file is damaged.
         UnsafeFileError: a pickle that carries code.
     """
-    settings, weights = read_settings(folder), open_weights(folder)
+    described = any((folder / name).is_file() for name in _CONFIG_NAMES)
+    weights = open_weights(folder)
+    settings = read_settings(folder) if described else {}
     try:
         layout = layout_of(settings, weights.entries)
     except LayoutError as error:
+        if not described:
+            read_settings(folder)  # raises: few layouts do without
         raise LayoutError(f"{folder}: {error}") from error
+    weights = in_pieces(weights, layout)
     try:
-        config = layout.read(settings)
+        config = layout.read(settings, our_shapes(layout, weights))
     except LayoutError as error:
         raise LayoutError(f"{folder / CONFIG_NAME}, read as {layout.name}: {error}") from error
     return Checkpoint(folder, settings, weights, layout, config)

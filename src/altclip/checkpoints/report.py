@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 _SHOWN: Final = 5
 
@@ -16,7 +16,9 @@ class LoadReport:
     """The account of one loading. Names are those of the files.
 
     used: their name -> ours; missing: expected and not there; unexpected: there and not known to the layout; misshapen:
-    (shape found, shape expected); ignored: known and not needed; not_finite: with NaN or infinity among the values.
+    (shape found, shape expected); ignored: known and not needed; not_finite: with NaN or infinity among the values;
+    filled: sizes that config.json leaves out, and the family's values taken for them; contradictions: sizes that it
+    gives otherwise than the tensors, in words.
     """
 
     folder: Path
@@ -27,6 +29,8 @@ class LoadReport:
     misshapen: Mapping[str, tuple[tuple[int, ...], tuple[int, ...]]] = field(default_factory=dict)
     ignored: Sequence[str] = ()
     not_finite: Sequence[str] = ()
+    filled: Mapping[str, Any] = field(default_factory=dict)
+    contradictions: Sequence[str] = ()
 
     @property
     def ok(self) -> bool:
@@ -41,6 +45,8 @@ class LoadReport:
             ("unexpected", [self._near(key, self.missing) for key in self.unexpected]),
             ("of another shape than config.json says", shapes),
             ("with NaN or infinity in them", self.not_finite),
+            ("sizes in config.json that the tensors contradict", self.contradictions),
+            ("sizes not in config.json, taken from the family", [f"{k} {v}" for k, v in self.filled.items()]),
         ]
         lines = [f"  {len(names)} {kind}: {_some(names)}" for kind, names in parts if names]
         fitting = f"{len(self.used)} tensors fit, {len(self.ignored)} are not needed"

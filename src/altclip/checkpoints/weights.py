@@ -24,8 +24,10 @@ SAFETENSORS: Final = "model.safetensors"
 SAFETENSORS_INDEX: Final = "model.safetensors.index.json"
 PICKLE: Final = "pytorch_model.bin"
 PICKLE_INDEX: Final = "pytorch_model.bin.index.json"
-# In the order of preference; transformers has the same.
-_NAMES: Final = (SAFETENSORS, SAFETENSORS_INDEX, PICKLE, PICKLE_INDEX)
+# In the order of preference; transformers has the same, and knows not the last two, which are open_clip's.
+_NAMES: Final = (
+    SAFETENSORS, SAFETENSORS_INDEX, PICKLE, PICKLE_INDEX, "open_clip_model.safetensors", "open_clip_pytorch_model.bin"
+)  # fmt: skip
 
 # When tensors are converted, at most about this many bytes of mapped file stay in memory beside the converted ones.
 _MAPPED_AT_ONCE: Final = 16 * 2**20
@@ -142,10 +144,14 @@ def _weight_files(folder: Path) -> list[Path]:
     for name in _NAMES:
         if (folder / name).is_file():
             return _shards(folder / name) if name.endswith(".json") else [folder / name]
-    for suffix in ("safetensors", "pt", "pth"):
-        lone = sorted(folder.glob(f"*.{suffix}"))
-        if len(lone) == 1:
-            return lone
+    others = [file for suffix in ("safetensors", "pt", "pth") for file in sorted(folder.glob(f"*.{suffix}"))]
+    if len(others) == 1:
+        return others
+    if others:
+        raise LayoutError(
+            f"{folder} has several weights ({', '.join(file.name for file in others)}): which are meant? "
+            "Put each in a folder of its own, with its config.json and tokenizer"
+        )
     found = ", ".join(sorted(p.name for p in folder.iterdir())[:20]) or "nothing"
     raise LayoutError(f"{folder} has no weights: expected {' or '.join(_NAMES)}, found {found}")
 

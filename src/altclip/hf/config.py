@@ -92,7 +92,7 @@ class AltCLIPTextConfig(_Tower):
     part_name = "text"
 
     def model_config(self) -> ModelConfig:
-        return layout.ALTCLIP_TEXT.read(self.to_dict())
+        return layout.ALTCLIP_TEXT.read(self.to_dict(), {})
 
 
 class AltCLIPVisionConfig(_Tower):
@@ -140,4 +140,4 @@ class AltCLIPConfig(Config):
         return cls(text_config=text_config.to_dict(), vision_config=vision_config.to_dict(), **values)
 
     def model_config(self) -> ModelConfig:
-        return layout.ALTCLIP.read(self.to_dict())
+        return layout.ALTCLIP.read(self.to_dict(), {})

@@ -13,8 +13,9 @@ from typing import Any, Final
 
 from altclip.checkpoints.layouts import tables
 from altclip.checkpoints.layouts.base import Layout, Settings
-from altclip.checkpoints.layouts.sections import Section, number, part
-from altclip.models import Head, ModelConfig, TextConfig, VisionConfig, heads_of
+from altclip.checkpoints.layouts.dual import DEFAULTS, dual
+from altclip.checkpoints.layouts.sections import Section
+from altclip.models import Head, ModelConfig, TextConfig, VisionConfig
 
 VISION: Final = Section(
     VisionConfig,
@@ -37,7 +38,7 @@ TEXT: Final = Section(
     },
     fixed={"architecture": "xlm-roberta"},
 )  # fmt: skip
-DUAL: Final[Mapping[str, Any]] = {"projection_dim": 768, "logit_scale_init_value": 2.6592, "initializer_factor": 1.0}
+DUAL: Final[Mapping[str, Any]] = {**DEFAULTS, "projection_dim": 768}
 
 # The text tower without the projection into the shared space.
 TEXT_HEADS: Final = {"retrieval": Head(norm="pre_LN", linear="transformation")}
@@ -45,42 +46,27 @@ _READOUT: Final = (("text.norms.pre_LN", "pre_LN"), ("text.linears.transformatio
 _UNUSED: Final = (*tables.BUFFERS, r"(^|\.)roberta\.pooler\.")
 
 
-def _read(settings: Mapping[str, Any]) -> ModelConfig:
-    return ModelConfig(
-        vision=VISION.read(part(settings, "vision", VISION.defaults)),
-        text=TEXT.read(part(settings, "text", TEXT.defaults)),
-        projection_dim=int(number(settings, "projection_dim", DUAL["projection_dim"])),
-        logit_scale_init_value=number(settings, "logit_scale_init_value", DUAL["logit_scale_init_value"]),
-        heads=heads_of("altclip"),
-    )
-
-
-def _write(config: ModelConfig) -> Settings:
-    space = {"projection_dim": config.projection_dim}
-    towers = {} if config.text is None else {"text_config": TEXT.write(config.text)}
-    if config.vision is not None:
-        towers["vision_config"] = VISION.write(config.vision, **space)
-    scale = {"logit_scale_init_value": config.logit_scale_init_value}
-    return {**DUAL, **scale, **space, **towers, "model_type": "altclip", "architectures": ["AltCLIPModel"]}
-
-
 def _write_text(config: ModelConfig) -> Settings:
     return {**({} if config.text is None else TEXT.write(config.text)), "architectures": ["AltCLIPTextModel"]}
 
 
-def _is_xlm_r(config: ModelConfig) -> bool:
-    return config.text is not None and config.text.architecture == "xlm-roberta"
+def _holds_text(config: ModelConfig) -> bool:
+    is_xlm_r = config.text is not None and config.text.architecture == "xlm-roberta"
+    return is_xlm_r and config.vision is None and config.heads == TEXT_HEADS
 
 
-ALTCLIP: Final = Layout(
-    name="Hugging Face AltCLIP",
+ALTCLIP: Final = dual(
+    "Hugging Face AltCLIP",
+    vision=VISION,
+    text=TEXT,
+    family="altclip",
+    projection_dim=DUAL["projection_dim"],
+    model_type="altclip",
+    architecture="AltCLIPModel",
     rows=(
-        *tables.vit("vision_model."),
         *tables.bert("text_model.roberta."),
         *((ours, f"text_model.{theirs}") for ours, theirs in _READOUT),
         ("text.projections.text_projection", "text_projection"),
-        ("visual_projection", "visual_projection"),
-        ("logit_scale", "logit_scale"),
     ),
     starts=("text_model.roberta.", "vision_model."),
     aliases=(
@@ -88,9 +74,6 @@ ALTCLIP: Final = Layout(
         (r"^text_model\.roberta\.encoder\.layers\.", "text_model.roberta.encoder.layer."),
     ),
     ignored=_UNUSED,
-    read=_read,
-    write=_write,
-    holds=lambda config: _is_xlm_r(config) and config.vision is not None and config.heads == heads_of("altclip"),
 )
 
 ALTCLIP_TEXT: Final = Layout(
@@ -100,7 +83,8 @@ ALTCLIP_TEXT: Final = Layout(
     aliases=((r"^text_model\.", ""), (r"^roberta\.encoder\.layer\.", "roberta.encoder.layers.")),
     lacks=("vision_model.",),
     ignored=_UNUSED,
-    read=lambda settings: ModelConfig(vision=None, text=TEXT.read(settings), heads=TEXT_HEADS),
+    read=lambda settings, _shapes: ModelConfig(vision=None, text=TEXT.read(settings), heads=TEXT_HEADS),
     write=_write_text,
-    holds=lambda config: _is_xlm_r(config) and config.vision is None and config.heads == TEXT_HEADS,
+    holds=_holds_text,
+    absent=TEXT.absent,
 )

@@ -7,9 +7,10 @@ from typing import Any, Final
 
 from altclip.checkpoints.layouts import tables
 from altclip.checkpoints.layouts.altclip import VISION as ALTCLIP_VISION
-from altclip.checkpoints.layouts.base import Layout, Settings
-from altclip.checkpoints.layouts.sections import Section, number, part
-from altclip.models import ModelConfig, TextConfig, VisionConfig, heads_of
+from altclip.checkpoints.layouts.base import Layout, Settings, Shapes
+from altclip.checkpoints.layouts.dual import DEFAULTS, dual
+from altclip.checkpoints.layouts.sections import Section, number
+from altclip.models import ModelConfig, TextConfig, VisionConfig
 
 VISION: Final = Section(VisionConfig, "clip_vision_model", ALTCLIP_VISION.defaults)
 TEXT: Final = Section(
@@ -24,29 +25,10 @@ TEXT: Final = Section(
     renamed={"attention_dropout": "attention_probs_dropout_prob"},
     fixed={"architecture": "clip", "type_vocab_size": 0},
 )  # fmt: skip
-DUAL: Final[Mapping[str, Any]] = {"projection_dim": 512, "logit_scale_init_value": 2.6592, "initializer_factor": 1.0}
+DUAL: Final[Mapping[str, Any]] = {**DEFAULTS, "projection_dim": 512}
 
 
-def _read(settings: Mapping[str, Any]) -> ModelConfig:
-    return ModelConfig(
-        vision=VISION.read(part(settings, "vision", VISION.defaults)),
-        text=TEXT.read(part(settings, "text", TEXT.defaults)),
-        projection_dim=int(number(settings, "projection_dim", DUAL["projection_dim"])),
-        logit_scale_init_value=number(settings, "logit_scale_init_value", DUAL["logit_scale_init_value"]),
-        heads=heads_of("clip"),
-    )
-
-
-def _write(config: ModelConfig) -> Settings:
-    space = {"projection_dim": config.projection_dim}
-    towers = {} if config.text is None else {"text_config": TEXT.write(config.text, **space)}
-    if config.vision is not None:
-        towers["vision_config"] = VISION.write(config.vision, **space)
-    scale = {"logit_scale_init_value": config.logit_scale_init_value}
-    return {**DUAL, **scale, **space, **towers, "model_type": "clip", "architectures": ["CLIPModel"]}
-
-
-def _read_vision(settings: Mapping[str, Any]) -> ModelConfig:
+def _read_vision(settings: Mapping[str, Any], _shapes: Shapes) -> ModelConfig:
     width = int(number(settings, "projection_dim", DUAL["projection_dim"]))
     return ModelConfig(vision=VISION.read(settings), text=None, projection_dim=width, heads={})
 
@@ -56,26 +38,20 @@ def _write_vision(config: ModelConfig) -> Settings:
     return {**values, "architectures": ["CLIPVisionModelWithProjection"]}
 
 
-CLIP: Final = Layout(
-    name="Hugging Face CLIP",
+CLIP: Final = dual(
+    "Hugging Face CLIP",
+    vision=VISION,
+    text=TEXT,
+    family="clip",
+    projection_dim=DUAL["projection_dim"],
+    model_type="clip",
+    architecture="CLIPModel",
     rows=(
-        *tables.vit("vision_model."),
         *tables.clip_text("text_model."),
         ("text.norms.final_norm", "text_model.final_layer_norm"),
         ("text.projections.text_projection", "text_projection"),
-        ("visual_projection", "visual_projection"),
-        ("logit_scale", "logit_scale"),
     ),
     starts=("text_model.embeddings.token_embedding", "vision_model."),
-    ignored=tables.BUFFERS,
-    read=_read,
-    write=_write,
-    holds=lambda config: (
-        config.text is not None
-        and config.text.architecture == "clip"
-        and config.vision is not None
-        and config.heads == heads_of("clip")
-    ),
 )
 
 IMAGE_TOWER: Final = Layout(
@@ -91,4 +67,5 @@ IMAGE_TOWER: Final = Layout(
     read=_read_vision,
     write=_write_vision,
     holds=lambda config: config.vision is not None and config.text is None,
+    absent=VISION.absent,
 )

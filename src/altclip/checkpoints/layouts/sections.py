@@ -12,6 +12,14 @@ from altclip.models import TextConfig, VisionConfig
 
 C = TypeVar("C", TextConfig, VisionConfig)
 
+# What makes a model another one; the rest (rates of dropout, widths of random values) only matters to training.
+SIZES: Final = frozenset(
+    {
+        "vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "image_size",
+        "patch_size", "max_position_embeddings", "project_dim", "projection_dim", "hidden_act",
+    }
+)  # fmt: skip
+
 
 @dataclass(frozen=True)
 class Section(Generic[C]):
@@ -39,10 +47,14 @@ class Section(Generic[C]):
             raise LayoutError(f"the sizes do not fit together: {error}") from error
 
     def write(self, config: C, **more: Any) -> Settings:
-        """Their values. more: values of fields that ours has not."""
-        ours = asdict(config)
+        """Their values. more: values of fields that ours has not, used where the class has such a field."""
+        ours = {**asdict(config), **more}
         values = {key: ours.get(self.renamed.get(key, key), value) for key, value in self.defaults.items()}
-        return {**values, "model_type": self.model_type, **more}
+        return {**values, "model_type": self.model_type}
+
+    def absent(self, values: Mapping[str, Any]) -> Settings:
+        """The sizes that a file leaves out, with the values taken instead."""
+        return {key: value for key, value in self.defaults.items() if key in SIZES and values.get(key) is None}
 
 
 def part(settings: Mapping[str, Any], name: str, defaults: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -45,9 +45,12 @@ def _tower(name: str, section: Section[TextConfig], prefix: str, class_name: str
         model_types=(section.model_type,),
         aliases=((rf"^{prefix}\.", ""), (r"^encoder\.layers\.", "encoder.layer."), *_OLD_NORMS),
         ignored=_HEADS,
-        read=lambda settings: ModelConfig(vision=None, text=section.read(settings), heads=heads_of("text-tower")),
+        read=lambda settings, _shapes: ModelConfig(
+            vision=None, text=section.read(settings), heads=heads_of("text-tower")
+        ),
         write=write,
         holds=holds,
+        absent=section.absent,
     )
 
 
