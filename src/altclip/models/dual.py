@@ -32,8 +32,8 @@ class DualEncoder(nn.Module):
         """
         if self.config.vision is None:
             raise UsageError("this model has no image tower: load one with image_weights=")
-        states, _ = self.vision.states(pixel_values, interpolate=interpolate, keep=1)
-        return self.visual_projection(self.vision.pool(states[-1]))  # type: ignore[no-any-return]
+        features_BD = self.vision.features(pixel_values, interpolate=interpolate)
+        return self.visual_projection(features_BD)  # type: ignore[no-any-return]
 
     def encode_text(
         self, input_ids: Tensor, attention_mask: Tensor | None = None, head: str | Head = "retrieval"

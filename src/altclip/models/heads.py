@@ -1,6 +1,6 @@
 """Read-outs of a text tower as data: one row a family and use.
 
-A head is applied in this order: pick a hidden state, normalise it, pick tokens, pool, map linearly, project.
+A head is applied in this order: pick a hidden state, pick tokens, normalise, pool, map linearly, project.
 `norm`, `linear` and `projection` name modules of the text encoder, so two heads may share weights: AltDiffusion reads
 the same `transformation` as AltCLIP, without the norm. Sources: the released configurations and the code of FlagAI,
 diffusers, transformers, Fengshenbang-LM and Multilingual-CLIP.

@@ -50,9 +50,17 @@ class Attention(nn.Module):
         self.query, self.key, self.value = (nn.Linear(width, width) for _ in range(3))
         self.output = nn.Linear(width, width)
 
-    def forward(self, x_BLD: Tensor, mask: Tensor | None, weights: bool = False) -> tuple[Tensor, Tensor | None]:
-        """mask: True where a token may be seen, broadcastable to (B, H, L, L). weights: return them, (B, H, L, L)."""
-        q, k, v = (self._split(part(x_BLD)) for part in (self.query, self.key, self.value))
+    def forward(
+        self, x_BLD: Tensor, mask: Tensor | None, weights: bool = False, only_B: Tensor | None = None
+    ) -> tuple[Tensor, Tensor | None]:
+        """mask: True where a token may be seen, broadcastable to (B, H, L, L). weights: return them, (B, H, L, L).
+
+        only_B: compute this token of each row alone, (B, 1, D); it still sees all that it may.
+        """
+        if only_B is not None:
+            mask = row_of(mask, only_B)
+        q = self._split(self.query(x_BLD if only_B is None else token_of(x_BLD, only_B)))
+        k, v = self._split(self.key(x_BLD)), self._split(self.value(x_BLD))
         dropout = self.dropout if self.training else 0.0
         if weights:
             y_BHLK, weights_BHLL = explicit_attention(q, k, v, mask, dropout)
@@ -62,6 +70,19 @@ class Attention(nn.Module):
 
     def _split(self, x_BLD: Tensor) -> Tensor:
         return x_BLD.view(*x_BLD.shape[:-1], self.heads, -1).transpose(1, 2)
+
+
+def token_of(x_BLD: Tensor, only_B: Tensor) -> Tensor:
+    """One token of each row, (B, 1, D)."""
+    return x_BLD[torch.arange(len(x_BLD), device=x_BLD.device), only_B][:, None]
+
+
+def row_of(mask: Tensor | None, only_B: Tensor) -> Tensor | None:
+    """What one token of each row may see, (B, 1, 1, L); a mask that is the same for all tokens stays as it is."""
+    if mask is None or mask.shape[-2] == 1:
+        return mask
+    mask_BLL = mask[:, 0].expand(len(only_B), -1, -1)
+    return mask_BLL[torch.arange(len(only_B), device=only_B.device), only_B][:, None, None]
 
 
 def explicit_attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, dropout: float) -> tuple[Tensor, Tensor]:
@@ -86,13 +107,15 @@ class Layer(nn.Module):
         self.expand, self.contract = nn.Linear(width, hidden), nn.Linear(hidden, width)
         self.act, self.norm_first, self.dropout = activation(act), norm_first, nn.Dropout(dropout)
 
-    def forward(self, x: Tensor, mask: Tensor | None, weights: bool = False) -> tuple[Tensor, Tensor | None]:
+    def forward(
+        self, x: Tensor, mask: Tensor | None, weights: bool = False, only_B: Tensor | None = None
+    ) -> tuple[Tensor, Tensor | None]:
+        """Arguments as for `Attention`."""
+        y, attention_weights = self.attention(self.norm1(x) if self.norm_first else x, mask, weights, only_B)
+        x = (x if only_B is None else token_of(x, only_B)) + self.dropout(y)
         if self.norm_first:
-            y, attention_weights = self.attention(self.norm1(x), mask, weights)
-            x = x + self.dropout(y)
             return x + self.dropout(self.feed_forward(self.norm2(x))), attention_weights
-        y, attention_weights = self.attention(x, mask, weights)
-        x = self.norm1(x + self.dropout(y))
+        x = self.norm1(x)
         return self.norm2(x + self.dropout(self.feed_forward(x))), attention_weights
 
     def feed_forward(self, x: Tensor) -> Tensor:
@@ -105,18 +128,26 @@ class Layers(nn.ModuleList):
     gradient_checkpointing = False
 
     def run(
-        self, x: Tensor, mask: Tensor | None, weights: bool = False, keep: int | None = None
+        self,
+        x: Tensor,
+        mask: Tensor | None,
+        weights: bool = False,
+        keep: int | None = None,
+        only_B: Tensor | None = None,
     ) -> tuple[list[Tensor], list[Tensor]]:
         """Hidden states (B, L, D), the input first, and each layer's attention weights if asked for.
 
         keep: hold the last so many states only, which spares the memory of the others.
+        only_B: the one token of each row that will be read: the last layer computes it alone, (B, 1, D), for a sixth to
+        a third of that layer's work.
         """
         states, attentions = [x], []
-        for layer in self:
+        for number, layer in enumerate(self, 1):
+            only = only_B if number == len(self) else None
             if self.gradient_checkpointing and self.training:
-                x, attention_weights = checkpoint(layer, x, mask, weights, use_reentrant=False)
+                x, attention_weights = checkpoint(layer, x, mask, weights, only, use_reentrant=False)
             else:
-                x, attention_weights = layer(x, mask, weights)
+                x, attention_weights = layer(x, mask, weights, only)
             states.append(x)
             if keep:
                 del states[:-keep]

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from altclip.errors import UsageError
 from altclip.models.config import TextConfig
 from altclip.models.heads import Head
+from altclip.models.layers import token_of
 from altclip.models.text import TextTower
 
 
@@ -37,7 +38,10 @@ class TextEncoder(nn.Module):
     def forward(self, ids_BL: Tensor, mask_BL: Tensor | None = None, head: str | Head = "retrieval") -> Tensor:
         """Feature of each text through a head, named or given: (B, D), or (B, L, D) for a head of all tokens."""
         row = head if isinstance(head, Head) else self.head(head)
-        states, _ = self.tower.states(ids_BL, mask_BL, keep=-row.hidden)
+        only_B = self._place(row, ids_BL)
+        states, _ = self.tower.states(ids_BL, mask_BL, keep=-row.hidden, only_B=only_B if row.hidden == -1 else None)
+        if only_B is not None and row.hidden == -1:
+            return self._mapped(row, states[-1][:, 0])
         return self.read(row, states, ids_BL, mask_BL)
 
     def head(self, name: str) -> Head:
@@ -46,29 +50,31 @@ class TextEncoder(nn.Module):
         return self.heads[name]
 
     def read(self, head: Head, states: Sequence[Tensor], ids_BL: Tensor, mask_BL: Tensor | None) -> Tensor:
-        """Apply a head to hidden states: norm, tokens, pooler, linear, projection, each where the head names it."""
-        x = states[head.hidden]
-        if head.norm and head.tokens != "first":
-            x = self.norms[head.norm](x)
-        x = self._tokens(head, x, ids_BL, mask_BL)
-        if head.norm and head.tokens == "first":  # a norm is of each token alone: one token costs less than all
+        """Apply a head to hidden states: tokens, norm, pooler, linear, projection, each where the head names it."""
+        x_BLD, place_B = states[head.hidden], self._place(head, ids_BL)
+        if place_B is not None:
+            return self._mapped(head, token_of(x_BLD, place_B)[:, 0])
+        if head.tokens == "all":
+            return self._mapped(head, x_BLD)
+        weights_BL1 = torch.ones_like(ids_BL) if mask_BL is None else mask_BL
+        weights_BL1 = weights_BL1.to(x_BLD.dtype)[..., None]
+        return self._mapped(head, (x_BLD * weights_BL1).sum(1) / weights_BL1.sum(1))
+
+    def _place(self, head: Head, ids_BL: Tensor) -> Tensor | None:
+        """Which token of each text a head reads (B,); None if it reads several."""
+        if head.tokens == "first":
+            return torch.zeros(len(ids_BL), dtype=torch.long, device=ids_BL.device)
+        return self.end_of_text(ids_BL) if head.tokens == "end" else None
+
+    def _mapped(self, head: Head, x: Tensor) -> Tensor:
+        """What follows the choice of tokens, each where the head names it."""
+        if head.norm:
             x = self.norms[head.norm](x)
         if head.pooler and self.pooler is not None:
             x = self.pooler(x).tanh()
         if head.linear:
             x = self.linears[head.linear](x)
         return self.projections[head.projection](x) if head.projection else x
-
-    def _tokens(self, head: Head, x_BLD: Tensor, ids_BL: Tensor, mask_BL: Tensor | None) -> Tensor:
-        if head.tokens == "all":
-            return x_BLD
-        if head.tokens == "first":
-            return x_BLD[:, 0]
-        if head.tokens == "end":
-            return x_BLD[torch.arange(len(ids_BL), device=ids_BL.device), self.end_of_text(ids_BL)]
-        weights_BL1 = torch.ones_like(ids_BL) if mask_BL is None else mask_BL
-        weights_BL1 = weights_BL1.to(x_BLD.dtype)[..., None]
-        return (x_BLD * weights_BL1).sum(1) / weights_BL1.sum(1)
 
     def end_of_text(self, ids_BL: Tensor) -> Tensor:
         """Index of each text's end token (B,), as in transformers' CLIPTextModel.

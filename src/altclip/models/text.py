@@ -58,8 +58,11 @@ class TextTower(nn.Module):
         positions_BL: Tensor | None = None,
         weights: bool = False,
         keep: int | None = None,
+        only_B: Tensor | None = None,
     ) -> tuple[list[Tensor], list[Tensor]]:
         """Hidden states, the embeddings first (or the last `keep`), and attention weights if asked for.
+
+        only_B: the one token of each text that will be read; the last state is of it alone, (B, 1, D).
 
         Raises UsageError if the texts are too long.
         """
@@ -68,7 +71,7 @@ class TextTower(nn.Module):
         if not self.causal:
             types_BL = torch.zeros_like(ids_BL) if types_BL is None else types_BL
             x_BLD = self.norm(x_BLD + self.types(types_BL))
-        return self.layers.run(self.dropout(x_BLD), self._mask(ids_BL, mask_BL), weights, keep)
+        return self.layers.run(self.dropout(x_BLD), self._mask(ids_BL, mask_BL), weights, keep, only_B)
 
     def position_ids(self, ids_BL: Tensor) -> Tensor:
         """Row of the position table for each token (B, L)."""

@@ -35,26 +35,36 @@ class VisionTower(nn.Module):
 
     def forward(self, images_BCSS: Tensor) -> Tensor:
         """Pooled feature of each image (B, D): the class token of the last layer, normalised."""
-        return self.pool(self.states(images_BCSS, keep=1)[0][-1])
+        return self.features(images_BCSS)
+
+    def features(self, images_BCSS: Tensor, *, interpolate: bool = False) -> Tensor:
+        """As `forward`. interpolate: see `states`."""
+        x_BLD = self._tokens(images_BCSS, interpolate)
+        first_B = torch.zeros(len(x_BLD), dtype=torch.long, device=x_BLD.device)
+        return self.pool(self.layers.run(x_BLD, None, keep=1, only_B=first_B)[0][-1])
 
     def pool(self, states_BLD: Tensor) -> Tensor:
         return self.post_norm(states_BLD[:, 0])  # type: ignore[no-any-return]
 
     def states(
-        self, images_BCSS: Tensor, *, weights: bool = False, interpolate: bool = False, keep: int | None = None
+        self, images_BCSS: Tensor, *, weights: bool = False, interpolate: bool = False
     ) -> tuple[list[Tensor], list[Tensor]]:
-        """Hidden states before each layer and after the last (or the last `keep`), and attention weights if asked for.
+        """Hidden states before each layer and after the last, and attention weights if asked for.
 
         interpolate: allow image sizes other than the configured one, by bicubic resizing of the position embeddings
         (as transformers' `interpolate_pos_encoding`). Raises UsageError for a size that does not fit.
         """
+        return self.layers.run(self._tokens(images_BCSS, interpolate), None, weights)
+
+    def _tokens(self, images_BCSS: Tensor, interpolate: bool) -> Tensor:
+        """The class token and the patches with their positions (B, L, D), normalised: what the layers work on."""
         self._check_size(images_BCSS, interpolate)
         patches_BLD = self.patches(images_BCSS.to(self.patches.weight.dtype))
         grid = (patches_BLD.shape[-2], patches_BLD.shape[-1])
         tokens_BLD = patches_BLD.flatten(2).transpose(1, 2)
         class_B1D = self.class_embedding.expand(len(tokens_BLD), 1, -1)
         x_BLD = torch.cat([class_B1D, tokens_BLD], 1) + self._positions(grid)
-        return self.layers.run(self.pre_norm(x_BLD), None, weights, keep)
+        return self.pre_norm(x_BLD)  # type: ignore[no-any-return]
 
     def _positions(self, grid: tuple[int, int]) -> Tensor:
         """Position embeddings for that grid (1, L, D); resized bicubically where it is not the configured one."""
