@@ -11,7 +11,17 @@ from numpy.typing import NDArray
 
 from altclip import metrics
 from altclip.errors import DataError, UsageError
-from altclip.metrics import Retrieval, best_ranks, class_embeddings, groups_of, ratio, retrieval, score_ranks, wilson
+from altclip.metrics import (
+    Retrieval,
+    best_ranks,
+    class_embeddings,
+    groups_of,
+    ratio,
+    retrieval,
+    score_ranks,
+    vectors,
+    wilson,
+)
 
 # The distances of big_vision's test of its retrieval metrics: 4 images, 8 captions, two captions an image in order.
 DISTANCES = np.array(
@@ -103,7 +113,7 @@ def test_chunks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     queries, gallery = random_rows(57), random_rows(23, seed=1)
     wanted, groups = np.arange(57) % 23, np.arange(23)
     whole = best_ranks(queries, gallery, wanted, groups)
-    monkeypatch.setattr(metrics, "_CHUNK_SCORES", 23 * 5 + 1)
+    monkeypatch.setattr(vectors, "CHUNK_SCORES", 23 * 5 + 1)
     assert best_ranks(queries, gallery, wanted, groups).tolist() == whole.tolist()
 
 
@@ -275,8 +285,8 @@ def test_what_does_not_fit_is_refused() -> None:
         best_ranks(rows, rows, [0, 1], range(4))
     with pytest.raises(UsageError, match="expected two dimensions"):
         best_ranks(rows[0], rows, [0], range(4))
-    with pytest.raises(UsageError, match="no right item"):
-        retrieval(rows, rows[:3], [0, 1, 2])  # an image without a caption
+    with pytest.raises(UsageError, match="queries of width 15"):
+        best_ranks(rows[:, :15], rows, range(4), range(4))
     with pytest.raises(UsageError, match="4 prompts for classes of"):
         class_embeddings(rows, [2, 1])
     with pytest.raises(UsageError, match="one a class or more"):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final, TypedDict
 
 import typer
 
@@ -12,7 +13,7 @@ from altclip.cli.output import escape, plain, progress_console, results
 from altclip.errors import UsageError
 
 if TYPE_CHECKING:
-    from altclip.evaluate import Report, Table
+    from altclip.evaluate import DatasetReport, Report, Table
 
 EXAMPLE: Final = (
     "altclip evaluate run/distill/model mini --label 'stage 1' --label 'stage 2' --data data --json out.json"
@@ -22,10 +23,18 @@ EXAMPLE: Final = (
 def command(
     models: Annotated[list[str], typer.Argument(metavar="MODEL", help="Folders, presets or hub ids.")],
     data: Annotated[
-        Path | None, typer.Option(help="Folder with photos/ and emoji/, as docs/mini-data.md says.")
+        Path | None,
+        typer.Option(
+            "--data", "--root", help="Folder with photos/ and emoji/, as docs/mini-data.md says; or the set's folder."
+        ),
     ] = None,
+    dataset: Annotated[
+        str, typer.Option(help="A benchmark set in --root, such as flickr30k_cn; docs/evaluation.md lists them.")
+    ] = "",
     label: Annotated[list[str] | None, typer.Option(help="What to call a model; once for each, in order.")] = None,
-    languages: Annotated[str, typer.Option(help="Such as zh,ja; English is always measured. All nine if empty.")] = "",
+    languages: Annotated[
+        str, typer.Option(help="Such as zh,ja; all if empty. English always, without --dataset.")
+    ] = "",
     style: Annotated[str, typer.Option(help="Style of the drawings: twemoji, noto or openmoji.")] = "twemoji",
     left_out: Annotated[int, typer.Option(min=0, help="N, if training left out every N-th name; measures those.")] = 0,
     json_file: Annotated[Path | None, typer.Option("--json", help="File to write every figure to.")] = None,
@@ -38,30 +47,87 @@ def command(
     """Measure models side by side: zero-shot classification and retrieval, by language, with 95 % intervals.
 
     Photographs of 200 classes, by names alone and with templates; full-size photographs; drawings found by name; each
-    other language over English on the names that both have.
+    other language over English on the names that both have. With --dataset NAME --root DIR: a benchmark set, as its
+    authors hand it out, in every language that it has, beside the published figures.
     """
+    for path in (json_file, markdown_file):
+        _check_target(path)
+    options: _Shared = {"labels": label or (), "cache": cache, "device": device, "report": _say}
+    if dataset:
+        if data is None or style != "twemoji" or left_out:
+            raise UsageError(
+                "--dataset needs --root DIR, the folder with its files, and takes no --style or --left-out"
+            )
+        _on_dataset(models, dataset, data, languages, options, json_file, markdown_file)
+        return
     if data is None:
         raise UsageError(
             "evaluate needs --data DIR, a folder with photos/val.parquet, photos/classes.jsonl, photos/full_size, "
             "emoji/images.parquet and emoji/concepts.jsonl; docs/mini-data.md tells where each is had"
         )
-    for path in (json_file, markdown_file):
-        _check_target(path)
-
     from altclip.evaluate import Settings, evaluate_models, markdown, tables
     from altclip.evaluate.suite import choose_languages
     from altclip.prompts import split_labels
 
     settings = Settings(choose_languages(split_labels(languages)), style, left_out)
-    report = evaluate_models(
-        models, data, settings, labels=label or (), cache=cache, device=device,
-        report=lambda line: progress_console().print(escape(line)),
-    )  # fmt: skip
+    report = evaluate_models(models, data, settings, **options)
     made = tables(report)
     for table in made:
         _show(table)
     _write(json_file, json.dumps(report.to_dict(), ensure_ascii=False, indent=1, allow_nan=False) + "\n")
     _write(markdown_file, _heading(report) + markdown(made))
+
+
+class _Shared(TypedDict):
+    """What both kinds of evaluation take."""
+
+    labels: Sequence[str]
+    cache: Path | None
+    device: str
+    report: Callable[[str], None]
+
+
+def _say(line: str) -> None:
+    progress_console().print(escape(line))
+
+
+def _on_dataset(
+    models: list[str],
+    name: str,
+    root: Path,
+    languages: str,
+    options: _Shared,
+    json_file: Path | None,
+    markdown_file: Path | None,
+) -> None:
+    """One benchmark set: tables, what was left out, JSON and Markdown."""
+    from altclip.evaluate import dataset_tables, evaluate_dataset, markdown
+    from altclip.prompts import split_labels
+
+    report = evaluate_dataset(models, name, root, split_labels(languages), **options)
+    made = dataset_tables(report)
+    for table in made:
+        _show(table)
+    for note in report.notes:
+        _say(note)
+    _write(json_file, json.dumps(report.to_dict(), ensure_ascii=False, indent=1, allow_nan=False) + "\n")
+    _write(markdown_file, _dataset_heading(report) + markdown(made))
+
+
+def _dataset_heading(report: DatasetReport) -> str:
+    """What the figures were made with and on, and what was left out."""
+    made_with = ", ".join(f"{name} {number}" for name, number in report.versions.items())
+    lines = [
+        f"# {report.title}",
+        "",
+        "Shares in percent, with 95 % intervals; rows marked (published) are printed as their authors give them.",
+        f"Made with {made_with}; commit {report.commit or 'unknown'}.",
+        "",
+        *(f"- {plain(model.label)}: {plain(model.source)}, digest {model.digest[:16]}" for model in report.models),
+        f"- {report.data['images']:,} images, SHA-256 {str(report.data['digest'])[:16]}",
+        *(f"- {plain(note)}" for note in report.notes),
+    ]
+    return "\n".join([*lines, "", ""])
 
 
 def _show(table: Table) -> None:

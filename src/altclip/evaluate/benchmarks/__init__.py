@@ -1,0 +1,24 @@
+"""Benchmark sets as their authors hand them out: what each wants, a reader for each form, and checks of all of it.
+
+`BENCHMARKS` has a row for each set by name; `open_benchmark` reads one.
+"""
+
+from altclip.evaluate.benchmarks.captioned import CAPTIONED
+from altclip.evaluate.benchmarks.catalogue import Benchmark, Content, Form, Wanted, open_benchmark
+from altclip.evaluate.benchmarks.content import Caption, Captions, CaptionSet, LabelledSet
+from altclip.evaluate.benchmarks.labelled import LABELLED
+
+BENCHMARKS: dict[str, Benchmark] = {row.name: row for row in (*CAPTIONED, *LABELLED)}
+
+__all__ = [
+    "BENCHMARKS",
+    "Benchmark",
+    "Caption",
+    "CaptionSet",
+    "Captions",
+    "Content",
+    "Form",
+    "LabelledSet",
+    "Wanted",
+    "open_benchmark",
+]

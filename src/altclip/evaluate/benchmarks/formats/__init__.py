@@ -1,0 +1,1 @@
+"""Readers, one for each form in which sets are handed out."""
