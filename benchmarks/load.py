@@ -1,6 +1,7 @@
-"""Loading full-size AltCLIP from safetensors: time and peak memory, beside transformers' from_pretrained.
+"""Loading full-size models from safetensors: time and peak memory, beside the reference's own loader.
 
-    python benchmarks/load.py                   # 864 M random weights, five rounds; needs transformers and 4 GB of disk
+    python benchmarks/load.py                   # AltCLIP: 864 M random weights, five rounds; needs transformers, 4 GB
+    python benchmarks/load.py --family chinese-clip               # another one: see FAMILIES
     python benchmarks/load.py --layers 2 --rounds 2 --no-write    # a trial
 
 Every loading runs in a process of its own; the tools take turns, and the file is in the page cache for all. Memory is
@@ -26,65 +27,89 @@ from typing import Any
 
 from common import write_result
 
-TOOLS = ("altclip", "transformers", "altclip float16", "transformers float16")
+TOOLS = ("altclip", "reference", "altclip float16", "reference float16")
+_DIFFUSERS = "diffusers.pipelines.deprecated.alt_diffusion.modeling_roberta_series"
+FAMILIES = {  # module and class of the reference
+    "altclip": ("transformers", "AltCLIPModel"),
+    "clip": ("transformers", "CLIPModel"),
+    "chinese-clip": ("transformers", "ChineseCLIPModel"),
+    "altdiffusion": (_DIFFUSERS, "RobertaSeriesModelWithTransformation"),
+}
 
 
 def main() -> None:
     arguments = parsed()
     if arguments.one:
-        print(json.dumps(one(arguments.one, arguments.folder)))
+        print(json.dumps(one(arguments.one, arguments.family, arguments.folder)))
         return
     with tempfile.TemporaryDirectory() as folder:
-        size = write_model(Path(folder), arguments.layers, arguments.vocabulary)
-        rounds = [{tool: measured(tool, folder) for tool in ("torch", *TOOLS)} for _ in range(arguments.rounds)]
-    result = summary(rounds, size)
+        size = write_model(arguments.family, Path(folder), arguments.layers)
+        rounds = [
+            {tool: measured(tool, arguments.family, folder) for tool in ("torch", *TOOLS)}
+            for _ in range(arguments.rounds)
+        ]
+    result = {"family": arguments.family, "reference": FAMILIES[arguments.family], **summary(rounds, size)}
     print(json.dumps(result, indent=2))
     if not arguments.no_write:
-        print(write_result("load", result, ["transformers"]))
+        name = "load" if arguments.family == "altclip" else f"load_{arguments.family.replace('-', '_')}"
+        print(write_result(name, result, ["transformers", "diffusers"]))
 
 
 def parsed() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--layers", type=int, default=24, help="of each tower; 24 is the full size")
-    parser.add_argument("--vocabulary", type=int, default=250002)
+    parser.add_argument("--family", choices=list(FAMILIES), default="altclip")
+    parser.add_argument("--layers", type=int, help="of each tower; the full size if not given")
     parser.add_argument("--no-write", action="store_true")
     parser.add_argument("--one", choices=["torch", *TOOLS], help=argparse.SUPPRESS)
     parser.add_argument("--folder", help=argparse.SUPPRESS)
     return parser.parse_args()
 
 
-def write_model(folder: Path, layers: int, vocabulary: int) -> int:
-    """An AltCLIP with random weights; returns the bytes of its weight file."""
+def write_model(family: str, folder: Path, layers: int | None) -> int:
+    """A model of that family with random weights; returns the bytes of its weight file."""
     from altclip.checkpoints import save_model
-    from altclip.models import DualEncoder, initialise, preset
+    from altclip.models import DualEncoder, initialise
 
-    config = preset("altclip")
-    if config.text is None or config.vision is None:
-        raise SystemExit("the preset has both towers")
-    text = replace(config.text, num_hidden_layers=layers, vocab_size=vocabulary)
-    config = replace(config, text=text, vision=replace(config.vision, num_hidden_layers=layers))
-    save_model(initialise(DualEncoder(config)), folder)
+    config = config_of(family)
+    sizes = {"num_hidden_layers": layers} if layers else {}
+    towers = {name: replace(tower, **sizes) for name in ("vision", "text") if (tower := getattr(config, name))}
+    save_model(initialise(DualEncoder(replace(config, **towers))), folder)
     return (folder / "model.safetensors").stat().st_size
 
 
-def measured(tool: str, folder: str) -> dict[str, float]:
-    command = [sys.executable, __file__, "--one", tool, "--folder", folder]
+def config_of(family: str) -> Any:
+    """The sizes of the largest released model; Chinese-CLIP's with ViT-L/14."""
+    from altclip.models import heads_of, preset
+
+    if family == "chinese-clip":
+        return replace(preset("taiyi"), heads=heads_of(family))
+    if family == "altdiffusion":
+        return replace(preset("altclip"), vision=None, heads=heads_of(family))
+    return preset({"clip": "clip-vit-l-14"}.get(family, family))
+
+
+def measured(tool: str, family: str, folder: str) -> dict[str, float]:
+    command = [sys.executable, __file__, "--one", tool, "--family", family, "--folder", folder]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     return json.loads(done.stdout.splitlines()[-1])  # type: ignore[no-any-return]
 
 
-def one(tool: str, folder: str) -> dict[str, float]:
+def one(tool: str, family: str, folder: str) -> dict[str, float]:
     """Load once; what is imported first is not timed."""
     import torch
 
     if tool == "torch":
         return {"peak": peak()}
-    opened: Any = importlib.import_module(tool.split()[0]).AltCLIPModel
+    if tool.startswith("altclip"):
+        open_model: Any = importlib.import_module("altclip.checkpoints").load_model
+    else:
+        module, name = FAMILIES[family]
+        open_model = getattr(importlib.import_module(module), name).from_pretrained
     dtype = torch.float16 if tool.endswith("float16") else torch.float32
     gc.collect()  # what the imports left
     start = time.perf_counter()
-    model = opened.from_pretrained(folder, dtype=dtype)
+    model = open_model(folder, dtype=dtype)
     loaded, most = time.perf_counter(), peak()
     total = sum(float(p.detach().sum()) for p in model.parameters())
     return {"seconds": loaded - start, "ready": time.perf_counter() - start, "peak": most, "sum": total}
@@ -112,14 +137,14 @@ def summary(rounds: list[dict[str, dict[str, float]]], size: int) -> dict[str, A
             "peak_over_torch_mb": round((median["peak"] - base) / 1e6, 1),
             "peak_over_weights": round((median["peak"] - base) / weights, 3),
         }
-    ours, theirs = rows["altclip"], rows["transformers"]
+    ours, theirs = rows["altclip"], rows["reference"]
     return {
         "weights_mb": round(size / 1e6, 1),
         "torch_mb": round(base / 1e6, 1),
         "rounds": len(rounds),
         "tools": rows,
-        "seconds_over_transformers": round(ours["seconds"] / theirs["seconds"], 3),
-        "seconds_ready_over_transformers": round(ours["seconds_ready"] / theirs["seconds_ready"], 3),
+        "seconds_over_reference": round(ours["seconds"] / theirs["seconds"], 3),
+        "seconds_ready_over_reference": round(ours["seconds_ready"] / theirs["seconds_ready"], 3),
     }
 
 

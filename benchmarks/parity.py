@@ -1,7 +1,9 @@
-"""Equality with transformers on the same random weights: every output of tiny models, logits of full-size AltCLIP.
+"""Equality with the references on the same random weights: every output of tiny models, every family and layout, and
+the logits of full-size AltCLIP.
 
-    python benchmarks/parity.py                 # both; the full size needs 864 M weights twice in memory, 8 GB
+    python benchmarks/parity.py                 # all; the full size needs 864 M weights twice in memory, 8 GB
     python benchmarks/parity.py --size tiny
+    python benchmarks/parity.py --size families # also writes results/checkpoints.md, the table of docs/checkpoints.md
 
 Prints the largest absolute difference of each output in float32, and of each gradient of the contrastive loss, beside
 what is allowed; fails if one is over it.
@@ -18,7 +20,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from common import write_result
+from common import RESULTS, write_result
 from torch import Tensor
 
 from altclip import AltCLIPModel
@@ -38,19 +40,38 @@ def main() -> None:
     arguments = parsed()
     torch.manual_seed(arguments.seed)
     result: dict[str, Any] = {"seed": arguments.seed, "dtype": "float32"}
-    if arguments.size in ("tiny", "both"):
+    if arguments.size in ("families", "all"):
+        from parity_families import measured
+
+        result["families"] = {"allowed": TINY_ALLOWED, "rows": measured()}
+        result["families"]["largest_difference"] = max(
+            difference for row in result["families"]["rows"] for difference in row["differences"].values()
+        )
+    if arguments.size in ("tiny", "all"):
         result["tiny"] = {"allowed": TINY_ALLOWED, "AltCLIPModel": tiny_altclip(), "CLIPModel": tiny_clip()}
-    if arguments.size in ("full", "both"):
+    if arguments.size in ("full", "all"):
         result["full"] = {"allowed": FULL_ALLOWED, "AltCLIPModel": full_altclip()}
     print(json.dumps(result, indent=2))
     if not arguments.no_write:
-        print(write_result("parity", result, ["transformers"]))
+        name = "parity" if arguments.size == "all" else f"parity_{arguments.size}"
+        print(write_result(name, result, ["transformers", "diffusers"]))
+        if "families" in result:
+            (RESULTS / "checkpoints.md").write_text(table(result["families"]["rows"]), encoding="utf-8")
     sys.exit(0 if within(result) else 1)
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """Markdown: a row a quantity."""
+    lines = ["| family | layout | reference | quantity | max abs difference |", "|---|---|---|---|---|"]
+    for row in rows:
+        found = row["differences"].items()
+        lines += [f"| {row['family']} | {row['layout']} | {row['reference']} | {q} | {d:.1e} |" for q, d in found]
+    return "\n".join(lines) + "\n"
 
 
 def parsed() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--size", choices=["tiny", "full", "both"], default="both")
+    parser.add_argument("--size", choices=["tiny", "families", "full", "all"], default="all")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--no-write", action="store_true")
     return parser.parse_args()

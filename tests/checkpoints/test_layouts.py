@@ -170,7 +170,12 @@ def test_stored_buffers_are_ignored_by_name(folder: Path) -> None:
     load_model(folder)
 
 
-@pytest.mark.parametrize("layout", LAYOUTS, ids=lambda layout: layout.name)
+READ_ONLY = ("Chinese-CLIP of its authors", "open_clip", "OpenAI CLIP state dict")  # tests of their own have these
+
+
+@pytest.mark.parametrize(
+    "layout", [layout for layout in LAYOUTS if layout.name not in READ_ONLY], ids=lambda layout: layout.name
+)
 def test_a_name_goes_there_and_back(layout: Layout) -> None:
     """No two of our tensors have the same place, and what is written is told as the same layout."""
     config = layout.read({}, {})
@@ -240,7 +245,7 @@ def test_xlm_roberta_and_bert_have_the_same_names_and_are_told_by_model_type() -
 
 def test_a_model_that_no_layout_holds_is_named() -> None:
     with pytest.raises(LayoutError, match=r"an image tower, xlm-roberta text tower and the heads retrieval, diffusion"):
-        layout_for(ModelConfig(heads=heads_of("altclip-m18")))
+        layout_for(ModelConfig(heads={**heads_of("altclip"), **heads_of("altdiffusion")}))
     with pytest.raises(LayoutError, match="no image tower, no text tower"):
         layout_for(ModelConfig(vision=None, text=None, heads={}))
 

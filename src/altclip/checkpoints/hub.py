@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final, TypedDict
 
 from altclip.checkpoints.hub_errors import explained
+from altclip.checkpoints.weights import is_open_clip
 from altclip.errors import CheckpointError, HubError, UsageError
 from altclip.models import PRESETS
 
@@ -19,15 +20,23 @@ BUNDLED: Final = "mini"
 REPOSITORIES: Final = {
     "altclip": "BAAI/AltCLIP",
     "altclip-m9": "BAAI/AltCLIP-m9",
+    "altclip-m18": "BAAI/AltCLIP-m18",
     "clip-vit-l-14": "openai/clip-vit-large-patch14",
 }
 # Exact names: in the hub's patterns `*` also matches the `/` of sub-folders, which hold other models.
 _BESIDE: Final = (
     "config.json", "preprocessor_config.json", "processor_config.json", "tokenizer.json", "tokenizer_config.json",
     "special_tokens_map.json", "added_tokens.json", "sentencepiece.bpe.model", "vocab.json", "merges.txt", "vocab.txt",
+    "open_clip_config.json",
 )  # fmt: skip
 _SAFETENSORS: Final = ("model.safetensors", "model.safetensors.index.json", "model-*.safetensors")
 _PICKLES: Final = ("pytorch_model.bin", "pytorch_model.bin.index.json", "pytorch_model-*.bin")
+_OPEN_CLIP: Final = (("open_clip_model.safetensors",), ("open_clip_pytorch_model.bin",))
+# In order: the first that a repository has is fetched.
+_WEIGHTS: Final = (_SAFETENSORS, _OPEN_CLIP[0], _PICKLES, _OPEN_CLIP[1])
+# A pipeline of diffusers has no model at its top but this file; the one for here is its text encoder.
+_PIPELINE: Final = "model_index.json"
+_PLACES: Final = ("", "text_encoder/", "tokenizer/")
 
 
 class HubOptions(TypedDict, total=False):
@@ -54,6 +63,7 @@ def resolve(
 
     Args:
         path_or_id: an existing folder; else a preset (`mini` is in the package); else a hub id (`BAAI/AltCLIP-m9`).
+            Of a diffusers pipeline it is the text encoder's folder that is returned.
         weights: False fetches the small files alone.
 
     Raises:
@@ -63,7 +73,7 @@ def resolve(
     folder = Path(path_or_id).expanduser()
     name = str(path_or_id)
     if name and folder.is_dir():  # an empty name would be the current folder
-        return folder
+        return _model_in(folder)
     if name == BUNDLED:
         return _bundled()
     if name in PRESETS and name not in REPOSITORIES:
@@ -78,6 +88,12 @@ def resolve(
         local_files_only=local_files_only,
         weights=weights,
     )
+
+
+def _model_in(folder: Path) -> Path:
+    """The folder itself, or the text encoder of a pipeline."""
+    inner = folder / "text_encoder"
+    return inner if (folder / _PIPELINE).is_file() and inner.is_dir() else folder
 
 
 def _bundled() -> Path:
@@ -113,18 +129,19 @@ def _fetch(
         try:
             folder = huggingface_hub.snapshot_download(
                 repository, revision=revision, token=token, cache_dir=cache_dir, local_files_only=local_files_only,
-                allow_patterns=list(names),
+                allow_patterns=[_PIPELINE, *(place + name for place in _PLACES for name in names)],
             )  # fmt: skip
         except expected as error:
             raise explained(error, repository, revision, cache_dir) from error
-        return Path(folder)
+        return _model_in(Path(folder))
 
-    folder = fetch(_BESIDE + _SAFETENSORS if weights else _BESIDE)
-    if not weights or _holds(folder, _SAFETENSORS):
+    folder = fetch(_BESIDE)
+    if not weights:
         return folder
-    folder = fetch(_BESIDE + _PICKLES)
-    if _holds(folder, _PICKLES):
-        return folder
+    for names in _OPEN_CLIP if is_open_clip(folder) else _WEIGHTS:
+        folder = fetch(_BESIDE + names)
+        if _holds(folder, names):
+            return folder
     found = ", ".join(sorted(p.name for p in folder.iterdir())) or "nothing"
     raise HubError(
         f"no weights of {repository} are on this machine ({folder} has {found}): expected {_SAFETENSORS[0]} or "

@@ -11,14 +11,23 @@ from typing import Any, Final
 import torch
 from torch.overrides import TorchFunctionMode
 
+from altclip.checkpoints.families import check_one_family
 from altclip.checkpoints.layouts import Layout, layout_of
+from altclip.checkpoints.layouts.taiyi import READOUTS
 from altclip.checkpoints.pieces import in_pieces
-from altclip.checkpoints.weights import Weights, open_weights, read_json
+from altclip.checkpoints.weights import (
+    CONFIG,
+    OPEN_CLIP_CONFIG,
+    Weights,
+    is_of_open_clip,
+    is_open_clip,
+    open_weights,
+    read_json,
+)
 from altclip.errors import LayoutError, UsageError
 from altclip.models import DualEncoder, ModelConfig
 
-CONFIG_NAME: Final = "config.json"
-_CONFIG_NAMES: Final = (CONFIG_NAME, "open_clip_config.json")
+CONFIG_NAME: Final = CONFIG
 TOKENIZER_DIGEST: Final = "tokenizer_sha256"  # what our trained models say of their tokenizer.json
 _DRAWING: Final = frozenset(
     {"normal_", "uniform_", "fill_", "zero_", "kaiming_uniform_", "ones_", "zeros_", "constant_"}
@@ -38,11 +47,23 @@ class Checkpoint:
 
 def read_settings(folder: Path) -> dict[str, Any]:
     """The content of a folder's config.json, or of open_clip's. Raises LayoutError if there is none."""
-    for name in _CONFIG_NAMES:
-        if (folder / name).is_file():
-            return read_json(folder / name)
+    file = config_file(folder)
+    if file is not None:
+        return read_json(file)
     found = ", ".join(sorted(p.name for p in folder.iterdir())[:20]) or "nothing"
     raise LayoutError(f"{folder} has no {CONFIG_NAME}: expected a folder that save_pretrained wrote, found {found}")
+
+
+def config_file(folder: Path) -> Path | None:
+    """The file that describes the model; None in a folder of weights alone."""
+    file = folder / (OPEN_CLIP_CONFIG if is_open_clip(folder) else CONFIG_NAME)
+    return file if file.is_file() else None
+
+
+def settings_of(folder: Path) -> dict[str, Any]:
+    """As `read_settings`; nothing of a folder of weights alone."""
+    file = config_file(folder)
+    return {} if file is None else read_json(file)
 
 
 def our_shapes(layout: Layout, weights: Weights) -> dict[str, tuple[int, ...]]:
@@ -59,20 +80,33 @@ def open_checkpoint(folder: Path) -> Checkpoint:
         WeightsError: a weight file is damaged.
         UnsafeFileError: a pickle that carries code.
     """
-    described = any((folder / name).is_file() for name in _CONFIG_NAMES)
-    weights = open_weights(folder)
-    settings = read_settings(folder) if described else {}
+    weights, settings = open_weights(folder), settings_of(folder)
+    file = config_file(folder)
     try:
         layout = layout_of(settings, weights.entries)
     except LayoutError as error:
-        if not described:
+        if file is None:
             read_settings(folder)  # raises: few layouts do without
         raise LayoutError(f"{folder}: {error}") from error
-    weights = in_pieces(weights, layout)
+    if file is None and is_of_open_clip(weights):
+        raise LayoutError(f"{folder} has no {OPEN_CLIP_CONFIG}: without it nobody knows sizes and activation; fetch it")
+    check_one_family(folder, weights, layout, settings)
+    return _described(folder, settings, in_pieces(weights, layout), layout)
+
+
+def with_readout(checkpoint: Checkpoint) -> Checkpoint:
+    """A plain text tower as the text encoder that it also is: a BERT with its pooler as Taiyi's; others as they are."""
+    layout = READOUTS.get(checkpoint.layout.name)
+    if layout is None or layout.misses(checkpoint.settings, checkpoint.weights.entries):
+        return checkpoint
+    return _described(checkpoint.folder, checkpoint.settings, checkpoint.weights, layout)
+
+
+def _described(folder: Path, settings: Mapping[str, Any], weights: Weights, layout: Layout) -> Checkpoint:
     try:
         config = layout.read(settings, our_shapes(layout, weights))
     except LayoutError as error:
-        raise LayoutError(f"{folder / CONFIG_NAME}, read as {layout.name}: {error}") from error
+        raise LayoutError(f"{config_file(folder) or folder}, read as {layout.name}: {error}") from error
     return Checkpoint(folder, settings, weights, layout, config)
 
 

@@ -42,15 +42,18 @@ def load_pickle(file: Path) -> dict[str, Tensor]:
 
 
 def _named_tensors(file: Path, content: Any) -> dict[str, Tensor]:
+    """The tensors; those of `state_dict` where training state lies beside it (open_clip, Chinese-CLIP)."""
     if not isinstance(content, dict):
         raise WeightsError(f"{file} holds a {type(content).__name__}: expected tensors by name (a state dict)")
-    others = [f"{key}: {type(value).__name__}" for key, value in content.items() if not isinstance(value, Tensor)]
+    inner = content.get("state_dict")
+    tensors: dict[Any, Any] = inner if isinstance(inner, dict) else content
+    others = [f"{key}: {type(value).__name__}" for key, value in tensors.items() if not isinstance(value, Tensor)]
     if others:
         raise WeightsError(
             f"{file} holds things other than tensors ({', '.join(others[:5])}): expected a state dict; "
             "if it is one entry of these, save that alone"
         )
-    return content
+    return tensors
 
 
 def _damaged(file: Path, reason: str) -> WeightsError:

@@ -43,7 +43,7 @@ class PiecesOf:
 
     def __init__(self, weights: Weights, layout: Layout) -> None:
         self._weights = weights
-        self._pieces = {name: piece for key in weights.entries for name, piece in _pieces(layout, key)}
+        self._pieces = {name: piece for key in weights.entries for name, piece in pieces(layout, key)}
         self.entries: Mapping[str, Stored] = {
             name: piece.described(weights.entries[piece.key]) for name, piece in self._pieces.items()
         }
@@ -62,7 +62,8 @@ def in_pieces(weights: Weights, layout: Layout) -> Weights:
     return PiecesOf(weights, layout) if layout.fused or layout.transposed else weights
 
 
-def _pieces(layout: Layout, key: str) -> Iterator[tuple[str, Piece]]:
+def pieces(layout: Layout, key: str) -> Iterator[tuple[str, Piece]]:
+    """What a stored tensor holds, by the names that the layout's rows have for it (in any spelling)."""
     for pattern, targets in layout.fused:
         if re.search(pattern, key):
             for index, target in enumerate(targets):

@@ -8,6 +8,7 @@ the file would change the weights.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,14 +21,17 @@ from torch import Tensor
 from altclip.checkpoints.pickles import load_pickle
 from altclip.errors import CheckpointError, LayoutError, WeightsError
 
+CONFIG: Final = "config.json"
 SAFETENSORS: Final = "model.safetensors"
 SAFETENSORS_INDEX: Final = "model.safetensors.index.json"
 PICKLE: Final = "pytorch_model.bin"
 PICKLE_INDEX: Final = "pytorch_model.bin.index.json"
-# In the order of preference; transformers has the same, and knows not the last two, which are open_clip's.
-_NAMES: Final = (
-    SAFETENSORS, SAFETENSORS_INDEX, PICKLE, PICKLE_INDEX, "open_clip_model.safetensors", "open_clip_pytorch_model.bin"
-)  # fmt: skip
+OPEN_CLIP_CONFIG: Final = "open_clip_config.json"
+_OPEN_CLIP: Final = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
+# In the order of preference; transformers has the same, and knows not the last two.
+_NAMES: Final = (SAFETENSORS, SAFETENSORS_INDEX, PICKLE, PICKLE_INDEX, *_OPEN_CLIP)
+
+_SHARD: Final = re.compile(r"model-\d+-of-\d+\.safetensors")
 
 # When tensors are converted, at most about this many bytes of mapped file stay in memory beside the converted ones.
 _MAPPED_AT_ONCE: Final = 16 * 2**20
@@ -67,7 +71,15 @@ def open_weights(folder: Path) -> Weights:
         WeightsError: a file is damaged, or a shard is missing.
         UnsafeFileError: a pickle that carries code.
     """
-    files = _weight_files(folder)
+    return _opened(_weight_files(folder))
+
+
+def open_file(file: Path) -> Weights:
+    """The weights in one file; raises as `open_weights`."""
+    return _opened([file])
+
+
+def _opened(files: Sequence[Path]) -> Weights:
     for file in files:
         _check_is_data(file)
     return SafetensorsWeights(files) if files[0].suffix == ".safetensors" else PickleWeights(files)
@@ -129,6 +141,24 @@ class PickleWeights:
             yield key, self._tensors.pop(key) if release else self._tensors[key]
 
 
+def is_open_clip(folder: Path) -> bool:
+    """Whether open_clip's files are the ones to take: where transformers' are absent, or timm's lie in their place.
+
+    timm's own config.json names an `architecture` and no `model_type`; its weights are the image tower alone.
+    """
+    if not (folder / OPEN_CLIP_CONFIG).is_file():
+        return False
+    config = folder / CONFIG
+    timm = config.is_file() and not read_json(config).get("model_type")
+    there = [name for name in _NAMES if (folder / name).is_file()]
+    return timm or not config.is_file() or bool(there and set(there) <= set(_OPEN_CLIP))
+
+
+def is_of_open_clip(weights: Weights) -> bool:
+    """Whether the weights were read from a file that open_clip named."""
+    return any(row.file.name in _OPEN_CLIP for row in weights.entries.values())
+
+
 def read_json(path: Path) -> dict[str, Any]:
     """The object in a JSON file. Raises CheckpointError if it is none."""
     try:
@@ -141,10 +171,10 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def _weight_files(folder: Path) -> list[Path]:
-    for name in _NAMES:
+    for name in (*_OPEN_CLIP, *_NAMES) if is_open_clip(folder) else _NAMES:
         if (folder / name).is_file():
             return _shards(folder / name) if name.endswith(".json") else [folder / name]
-    others = [file for suffix in ("safetensors", "pt", "pth") for file in sorted(folder.glob(f"*.{suffix}"))]
+    others = other_files(folder)
     if len(others) == 1:
         return others
     if others:
@@ -154,6 +184,12 @@ def _weight_files(folder: Path) -> list[Path]:
         )
     found = ", ".join(sorted(p.name for p in folder.iterdir())[:20]) or "nothing"
     raise LayoutError(f"{folder} has no weights: expected {' or '.join(_NAMES)}, found {found}")
+
+
+def other_files(folder: Path) -> list[Path]:
+    """Files that may be weights, under names that neither transformers nor open_clip give them."""
+    found = [file for suffix in ("safetensors", "pt", "pth") for file in sorted(folder.glob(f"*.{suffix}"))]
+    return [file for file in found if file.name not in _NAMES and not _SHARD.fullmatch(file.name)]
 
 
 def _shards(index: Path) -> list[Path]:

@@ -66,12 +66,21 @@ def _rows(description: Description, running: Mapping[str, Any]) -> Iterator[tupl
         counts = description.parameters
         yield "parameters", f"{counts['all']:,} (image tower {counts['image']:,}, text tower {counts['text']:,})"
     for name, head in config.get("heads", {}).items():
-        yield f"head {name}", ", ".join(f"{key} {value}" for key, value in head.items() if value)
+        yield f"head {name}", ", ".join(_reading(head))
     yield "folder", description.folder or "not on this machine"
     yield "weights", ", ".join(description.formats) if description.weights_here else "fetched at the first use"
     yield "files", [f"{name} ({size:,} bytes)" for name, size in description.files.items()]
     yield "runs on", f"{running['device']} in {running['dtype']}: {running['device_reason']}"
     yield "engine", running["engine_reason"]
+
+
+def _reading(head: Mapping[str, Any]) -> Iterator[str]:
+    """What a head does, in the words of its row of data; what it does not do is left out."""
+    for key, value in head.items():
+        if key == "masked":
+            yield from [] if value else ["padding counts"]
+        elif value:
+            yield key if value is True else f"{key} {value}"
 
 
 def _licence(description: Description) -> str:

@@ -72,6 +72,13 @@ def print_json(value: Any) -> None:
     print(text)
 
 
+def show_note(message: str) -> None:
+    """Print `note: message` on stderr."""
+    from rich.text import Text
+
+    progress_console().print(Text(f"note: {plain(message, keep=chr(10))}"), soft_wrap=True)
+
+
 def show_error(message: str) -> None:
     """Print `error: message` in red on stderr."""
     from rich.text import Text

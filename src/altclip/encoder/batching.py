@@ -50,13 +50,19 @@ def text_batches(
     pad: int,
     batch_size: BatchSize,
     device: torch.device,
+    together: bool = False,
 ) -> Iterator[TextBatch]:
-    """All texts in batches of like length, in no order that matters: `positions` tells whose row is whose."""
+    """All texts in batches of like length, in no order that matters: `positions` tells whose row is whose.
+
+    together: fill every row up to the longest of the texts in a list, or else of each window of them; for read-outs
+    that see the padding.
+    """
     start = 0
-    for window in windows(texts):
+    for window in [texts] if together and isinstance(texts, list) else windows(texts):
         rows = tokenize(window)
-        for group in groups([len(row) for row in rows], batch_size, device):
-            ids, mask = _padded([rows[place] for place in group], pad)
+        longest = max(map(len, rows), default=0) if together else 0
+        for group in groups([max(len(row), longest) for row in rows], batch_size, device):
+            ids, mask = _padded([rows[place] for place in group], pad, longest)
             yield TextBatch([start + place for place in group], ids, mask)
         start += len(window)
 
@@ -84,8 +90,8 @@ def groups(lengths: Sequence[int], batch_size: BatchSize, device: torch.device) 
         order = order[count:]
 
 
-def _padded(rows: Sequence[Sequence[int]], pad: int) -> tuple[Ids, Ids]:
-    width = max(map(len, rows))
+def _padded(rows: Sequence[Sequence[int]], pad: int, least: int) -> tuple[Ids, Ids]:
+    width = max(least, *map(len, rows))
     ids = np.array([[*row, *[pad] * (width - len(row))] for row in rows], np.int64)
     mask = np.array([[1] * len(row) + [0] * (width - len(row)) for row in rows], np.int64)
     return ids, mask

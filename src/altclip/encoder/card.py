@@ -19,11 +19,33 @@ class Card:
     languages: tuple[str, ...] | None = None
     licence: str | None = None
 
+    def to_settings(self) -> dict[str, Any]:
+        """What is known, as entries of config.json that `card_of` reads."""
+        languages = {} if self.languages is None else {"languages": list(self.languages)}
+        return languages | ({} if self.licence is None else {"license": self.licence})
 
-# From the models' own pages. The heads of their cards name one language where the text names all.
+
+_M18: Final = (
+    "en", "zh", "ja", "th", "ko", "hi", "uk", "ar", "tr", "vi", "pl", "nl", "pt", "it", "es", "de", "fr", "ru",
+)  # fmt: skip
+# By the head of M-CLIP's cards; its tables show Korean too.
+_M_CLIP: Final = (
+    "af", "sq", "am", "ar", "az", "bn", "bs", "bg", "ca", "zh", "hr", "cs", "da", "nl", "en", "et", "fr", "de", "el",
+    "hi", "hu", "is", "id", "it", "ja", "mk", "ml", "mr", "pl", "pt", "ro", "ru", "sr", "sl", "es", "sw", "sv", "tl",
+    "te", "tr", "tk", "uk", "ur", "ug", "uz", "vi", "xh",
+)  # fmt: skip
+# From the models' own pages and FlagAI's. The heads of their cards name one language where the text names all.
 _RELEASED: Final[Mapping[str, Card]] = {
     "BAAI/AltCLIP": Card(("en", "zh"), "creativeml-openrail-m"),
     "BAAI/AltCLIP-m9": Card(LANGUAGES, "creativeml-openrail-m"),
+    # m18's cards name no licence: the first versions of AltCLIP-m18's said creativeml-openrail-m, and it was taken out
+    "BAAI/AltCLIP-m18": Card(_M18, None),
+    "BAAI/AltDiffusion": Card(("en", "zh"), "creativeml-openrail-m"),
+    "BAAI/AltDiffusion-m9": Card(LANGUAGES, "creativeml-openrail-m"),
+    "BAAI/AltDiffusion-m18": Card(_M18, None),
+    "M-CLIP/XLM-Roberta-Large-Vit-B-32": Card(_M_CLIP, None),  # of the authors' code it is MIT
+    "M-CLIP/XLM-Roberta-Large-Vit-B-16Plus": Card(_M_CLIP, None),
+    "M-CLIP/XLM-Roberta-Large-Vit-L-14": Card(_M_CLIP, None),
     "openai/clip-vit-large-patch14": Card(("en",), None),
 }
 

@@ -11,10 +11,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from altclip.checkpoints import HubOptions, read_settings
+from altclip.checkpoints import HubOptions
+from altclip.checkpoints.opening import settings_of
 from altclip.device import pick_device
 from altclip.encoder import identity
-from altclip.encoder.card import card_of
+from altclip.encoder.card import Card, card_of
+from altclip.encoder.companions import wanted_image_tower
 from altclip.encoder.decoding import OnError
 from altclip.encoder.inputs import (
     BatchSize,
@@ -26,7 +28,8 @@ from altclip.encoder.inputs import (
     many_texts,
 )
 from altclip.encoder.labels import Prediction, check_top_k, label_list, probabilities, ranked
-from altclip.encoder.loading import Parts, open_parts, parts_of, save_parts, text_dim
+from altclip.encoder.loading import Parts, check_readout, open_parts, parts_of, save_parts, text_dim
+from altclip.encoder.notice import show_duties
 from altclip.encoder.progress import ShowProgress
 from altclip.encoder.running import image_features, text_features
 from altclip.engines import Features, Pixels, check_choices, choose, dtype_for
@@ -46,7 +49,7 @@ class Encoder:
     """Images and texts as vectors of one space. Embeddings are float32 and of length 1; one may serve several threads.
 
     max_pixels: the largest image file that is opened, in pixels; set it to move the limit.
-    engine_reason: why the engine was taken that runs the model.
+    engine_reason: why the engine was taken that runs the model. head: the read-out of texts.
     """
 
     def __init__(
@@ -58,6 +61,7 @@ class Encoder:
         dtype: str | torch.dtype = "auto",
         engine: str = "auto",
         precision: str = "fast",
+        head: str = "retrieval",
         revision: str | None = None,
         token: str | bool | None = None,
         local_files_only: bool = False,
@@ -71,39 +75,54 @@ class Encoder:
             dtype: "auto", "float32", "bfloat16", "float16"; a named one wins over `precision`.
             engine: "auto" or "torch".
             precision: "fast" (half precision on GPUs, float32 elsewhere) or "exact" (float32 arithmetic everywhere).
+            head: the read-out of texts: "retrieval", or "unmasked" for Taiyi as its cards compute it, where the padding
+                beside a text counts: the texts of one call are filled up to the longest of them (those of an iterator
+                in lots of 4,096), so an embedding depends on the texts around it.
             revision, token, local_files_only: for hub ids, as in huggingface_hub.
 
         Raises:
-            UsageError: an argument is wrong; nothing has been loaded then.
+            UsageError: an argument is wrong; nothing has been loaded then, but where the model lacks the head.
             CheckpointError: the model cannot be read; its kinds are in `altclip.errors`.
         """
         check_choices(engine, precision)
+        check_readout(head)
         place = pick_device(device)
         hub: HubOptions = {"revision": revision, "token": token, "local_files_only": local_files_only}
-        parts = open_parts(model, image_weights, dtype=dtype_for(dtype, precision, place), device=place, hub=hub)
+        kind = dtype_for(dtype, precision, place)
+        parts = open_parts(model, image_weights, dtype=kind, device=place, hub=hub, head=head)
         self._start(str(model), parts, engine, precision)
+        show_duties(self.name, self.card)
 
     @classmethod
-    def from_model(cls, model: Any, processor: Processor, *, engine: str = "auto", precision: str = "fast") -> Self:
+    def from_model(
+        cls,
+        model: Any,
+        processor: Processor,
+        *,
+        engine: str = "auto",
+        precision: str = "fast",
+        head: str = "retrieval",
+    ) -> Self:
         """Around a model at hand: a `DualEncoder`, or the `AltCLIPModel` of the model cards.
 
         The model is not copied: it is put into eval mode, and later changes to its weights, device or dtype count.
 
         Raises:
-            UsageError: the model is of another kind, or `engine` or `precision` is unknown.
+            UsageError: the model is of another kind, or `engine`, `precision` or `head` is unknown.
             LayoutError: the processor belongs to another model.
         """
         dual = getattr(model, "dual", model)
         if not isinstance(dual, DualEncoder):
             raise UsageError(f"from_model takes a DualEncoder or an AltCLIPModel, not a {type(model).__name__}")
         encoder = cls.__new__(cls)
-        encoder._start(f"a {type(model).__name__} in memory", parts_of(dual, processor), engine, precision)
+        encoder._start(f"a {type(model).__name__} in memory", parts_of(dual, processor, head), engine, precision)
         return encoder
 
     def _start(self, name: str, parts: Parts, engine: str, precision: str) -> None:
         self.name, self._parts = name, parts
         self.model, self.image_processor, self.tokenizer = parts.model, parts.image_processor, parts.tokenizer
-        self.engine, self.engine_reason = choose(engine, parts.model, precision=precision)
+        self.head = parts.head
+        self.engine, self.engine_reason = choose(engine, parts.model, precision=precision, head=parts.head)
         self.max_pixels = MAX_PIXELS
 
     def __repr__(self) -> str:
@@ -136,10 +155,15 @@ class Encoder:
         return self._parts.folder
 
     @cached_property
+    def card(self) -> Card:
+        """Languages and licence of the model, each None where its files do not say."""
+        folder = self.folder
+        return card_of(self.name, folder, settings_of(folder)) if folder is not None else Card()
+
+    @property
     def languages(self) -> tuple[str, ...] | None:
         """The languages the model was made for, as codes; None where its files do not say."""
-        folder = self.folder
-        return card_of(self.name, folder, read_settings(folder)).languages if folder is not None else None
+        return self.card.languages
 
     @cached_property
     def digest(self) -> str:
@@ -174,7 +198,7 @@ class Encoder:
         """
         config = self.model.config.vision
         if config is None:
-            raise UsageError(f"{self.name} has no image tower: name one with image_weights=")
+            raise UsageError(f"{self.name} has no image tower: {wanted_image_tower(self.model.config)}")
         rows = image_features(
             self.engine, many_images(images), self._prepare,
             tokens=config.grid_size**2 + 1, batch_size=batch_size, progress=progress, on_error=on_error,
@@ -196,8 +220,9 @@ class Encoder:
         if config is None or tokenizer is None:
             raise UsageError(f"{self.name} has no text tower: open a model of images and texts")
         rows = text_features(
-            self.engine, many_texts(texts), tokenizer, config, batch_size=batch_size, progress=progress
-        )
+            self.engine, many_texts(texts), tokenizer, config, batch_size=batch_size, progress=progress,
+            together=not self.model.config.heads[self.head].masked,
+        )  # fmt: skip
         return self._embeddings(rows)
 
     def encode_labels(
@@ -293,11 +318,13 @@ class Encoder:
     def save(self, folder: str | Path) -> Path:
         """Write weights, configuration, tokenizer and image settings as transformers reads them; returns the folder.
 
+        Languages and licence of the model go into config.json.
+
         Raises:
             CheckpointError: the files cannot be written; each that was there is whole.
             LayoutError: no layout holds such a model.
         """
-        return save_parts(self._parts, folder)
+        return save_parts(self._parts, folder, self.card.to_settings())
 
     def _prepare(self, image: ImageSource) -> Pixels:
         """One image as float32 (3, side, side). Runs in several threads."""

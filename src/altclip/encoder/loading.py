@@ -3,31 +3,41 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Final
+from typing import Any, Final
 
 import torch
 
-from altclip.checkpoints import TOKENIZER_DIGEST, HubOptions, load_model, read_settings, resolve, save_model
-from altclip.checkpoints.opening import without_memory
+from altclip.checkpoints import TOKENIZER_DIGEST, HubOptions, load_model, open_checkpoint, resolve, save_model
+from altclip.checkpoints.load import fill
+from altclip.checkpoints.opening import empty_model_of, settings_of, with_readout, without_memory
+from altclip.checkpoints.reading import Reader
+from altclip.encoder.companions import wanted_image_tower
+from altclip.encoder.silent import image_settings, tokenizer_of
 from altclip.errors import CheckpointError, LayoutError, UsageError
-from altclip.models import DualEncoder, ModelConfig
+from altclip.models import DualEncoder, ModelConfig, heads_of
 from altclip.processing import ImageProcessor, Processor, Tokenizer
 
 HEAD: Final = "retrieval"
+READOUTS: Final = (HEAD, "unmasked")
 
 
 @dataclass(frozen=True)
 class Parts:
-    """A model with what prepares its images and its texts, each absent where the model lacks the tower."""
+    """A model with what prepares its images and its texts, each absent where the model lacks the tower.
+
+    head: the read-out that texts are embedded through.
+    """
 
     model: DualEncoder
     image_processor: ImageProcessor | None
     tokenizer: Tokenizer | None
     folder: Path | None = None
     image_folder: Path | None = None
+    head: str = HEAD
 
 
 def open_parts(
@@ -37,45 +47,65 @@ def open_parts(
     dtype: torch.dtype,
     device: torch.device,
     hub: HubOptions,
+    head: str = HEAD,
 ) -> Parts:
     """The parts of a folder, preset or hub id; of two, where the image tower comes from `image_weights`.
 
     Raises:
         CheckpointError: of any kind; see `load_model`. LayoutError where the parts do not fit together.
+        UsageError: the model has no such head.
     """
     folder = resolve(model, **hub)
-    opened = load_model(folder, dtype=dtype, device=device)
-    image_folder = None
+    opened = _opened(folder, dtype, device, readout=image_weights is not None)
+    if opened.config.text is not None:
+        text_dim(opened.config)  # raises, before anything else is opened, where there is nothing to embed with
+        _check_head(opened.config, head)
+    image_folder, image_model = None, opened
     if image_weights is not None:
         beside: HubOptions = {**hub, "revision": None}  # a revision is of one repository
         image_folder = resolve(image_weights, **beside)
-        opened = joined(opened, load_model(image_folder, dtype=dtype, device=device))
+        image_model = load_model(image_folder, dtype=dtype, device=device)
+        opened = joined(opened, image_model)
     parts = Parts(
         opened,
-        ImageProcessor.from_folder(image_folder or folder) if opened.config.vision else None,
-        Tokenizer.from_folder(folder) if opened.config.text else None,
+        image_settings(image_folder or folder, image_model.config) if opened.config.vision else None,
+        tokenizer_of(folder, opened.config) if opened.config.text else None,
         folder,
         image_folder,
+        head,
     )
     check_parts(parts)
     _check_digest(folder)
     return parts
 
 
-def parts_of(model: DualEncoder, processor: Processor) -> Parts:
+def _opened(folder: Path, dtype: torch.dtype, device: torch.device, *, readout: bool) -> DualEncoder:
+    """readout: whether a text tower that could be a text encoder is meant as one."""
+    checkpoint = open_checkpoint(folder)
+    checkpoint = with_readout(checkpoint) if readout else checkpoint
+    with Reader(checkpoint, dtype, device) as reader:
+        model = empty_model_of(checkpoint)
+        fill(model, reader)
+    return model.eval()
+
+
+def parts_of(model: DualEncoder, processor: Processor, head: str = HEAD) -> Parts:
     """The parts of a model in memory; what the processor has beyond the model's towers is left aside."""
     parts = Parts(
         model,
         processor.image_processor if model.config.vision is not None else None,
         processor.tokenizer if model.config.text is not None else None,
+        head=head,
     )
     check_parts(parts)
+    if model.config.text is not None:
+        _check_head(model.config, head)
     return parts
 
 
-def save_parts(parts: Parts, folder: str | Path) -> Path:
-    """Write all parts into a folder, each file whole or not at all; the small ones go last."""
-    target = save_model(parts.model, folder)
+def save_parts(parts: Parts, folder: str | Path, extra: Mapping[str, Any] | None = None) -> Path:
+    """Write all parts into a folder, each file whole or not at all; the small ones go last. extra: for config.json."""
+    target = save_model(parts.model, folder, extra=extra)
     try:
         with TemporaryDirectory(prefix=".saving-", dir=target) as fresh:
             for part in (parts.image_processor, parts.tokenizer):
@@ -112,11 +142,38 @@ def text_dim(config: ModelConfig) -> int:
     if HEAD not in config.heads:
         raise LayoutError(
             f"the model is a text tower without a read-out (heads: {', '.join(config.heads) or 'none'}): expected one "
-            f"with a head '{HEAD}'; train one from it, or open a model of images and texts"
+            f"with a head '{HEAD}'; {_instead(config)}"
         )
     head = config.heads[HEAD]
     width = config.text.project_dim if head.linear else config.text.hidden_size
     return config.projection_dim if head.projection else width
+
+
+def _instead(config: ModelConfig) -> str:
+    """What to do with a text tower that gives no embeddings."""
+    if "diffusion" in config.heads:
+        return (
+            "this one conditions AltDiffusion, and altclip.checkpoints.load_model opens it for that "
+            "(encode_text(ids, mask, head='diffusion')); for embeddings open the AltCLIP that it comes from"
+        )
+    if config.text is not None and config.text.architecture == "bert":
+        wanted = wanted_image_tower(replace(config, heads=heads_of("taiyi-pooler")))
+        return f"if it is a text encoder of Taiyi, {wanted}; else train one from it"
+    return "train one from it, or open a model of images and texts"
+
+
+def check_readout(head: str) -> None:
+    """Raise UsageError for a read-out that no model has, before anything is loaded for it."""
+    if head not in READOUTS:
+        raise UsageError(f"head '{head}' is not known: expected one of {', '.join(READOUTS)}")
+
+
+def _check_head(config: ModelConfig, head: str) -> None:
+    if head not in config.heads:
+        raise UsageError(
+            f"head '{head}' is none of this model's ({', '.join(config.heads)}): only Taiyi is also read unmasked; "
+            f"leave it out for '{HEAD}'"
+        )
 
 
 def check_parts(parts: Parts) -> None:
@@ -148,7 +205,7 @@ def _check_tokenizer(tokenizer: Tokenizer, config: ModelConfig) -> None:
 
 def _check_digest(folder: Path) -> None:
     """Models that altclip trains say which tokenizer.json they were trained with."""
-    wanted, file = read_settings(folder).get(TOKENIZER_DIGEST), folder / "tokenizer.json"
+    wanted, file = settings_of(folder).get(TOKENIZER_DIGEST), folder / "tokenizer.json"
     if wanted is None or not file.is_file():
         return
     found = hashlib.sha256(file.read_bytes()).hexdigest()

@@ -52,8 +52,9 @@ def text_features(
     *,
     batch_size: BatchSize,
     progress: ShowProgress,
+    together: bool = False,
 ) -> list[Features]:
-    """Features of the texts (B, D), in a list of one; an empty list if there are none."""
+    """Features of the texts (B, D), in a list of one; an empty list if there are none. together: see `text_batches`."""
     check_batch_size(batch_size)
     limit = min(tokenizer.model_max_length, config.max_length)
 
@@ -68,7 +69,11 @@ def text_features(
         return batch.positions, engine.encode_text(batch.ids, batch.mask)
 
     pad = config.pad_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id
-    batches = text_batches(checked_texts(texts), tokenize, pad=pad, batch_size=batch_size, device=engine.device)
+    checked: Iterable[str] = checked_texts(texts)
+    checked = list(checked) if together and known_length(texts) is not None else checked
+    batches = text_batches(
+        checked, tokenize, pad=pad, batch_size=batch_size, device=engine.device, together=together
+    )  # fmt: skip
     positions: list[int] = []
     rows = []
     with shown("texts", known_length(texts), progress) as done:

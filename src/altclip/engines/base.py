@@ -32,4 +32,4 @@ class Engine(Protocol):
         """Features (B, D), not normalised, of images as the image processor prepares them."""
 
     def encode_text(self, ids_BL: Ids, mask_BL: Ids) -> Features:
-        """Features (B, D), not normalised, through the head `retrieval`; mask: 1 for a token, 0 for padding."""
+        """Features (B, D), not normalised, through the engine's head; mask: 1 for a token, 0 for padding."""

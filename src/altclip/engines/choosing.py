@@ -28,14 +28,14 @@ def dtype_for(dtype: str | torch.dtype, precision: str, device: torch.device) ->
     return torch.float32 if dtype == "auto" and precision == "exact" else pick_dtype(dtype, device)
 
 
-def choose(engine: str, model: DualEncoder, *, precision: str = "fast") -> tuple[Engine, str]:
-    """The engine of that name around a model, and the reason in words.
+def choose(engine: str, model: DualEncoder, *, precision: str = "fast", head: str = "retrieval") -> tuple[Engine, str]:
+    """The engine of that name around a model, and the reason in words. head: through which it reads texts.
 
     Raises:
         UsageError: an unknown engine or precision; the message lists those there are.
     """
     check_choices(engine, precision)
-    return TorchEngine(model, exact=precision == "exact"), reason_for(engine)
+    return TorchEngine(model, exact=precision == "exact", head=head), reason_for(engine)
 
 
 def reason_for(engine: str) -> str:

@@ -16,13 +16,13 @@ class TorchEngine:
     """Runs a DualEncoder, which is put into eval mode and otherwise left as it is: its device and dtype decide.
 
     exact: no tensor cores in place of float32 arithmetic. torch allows these (TF32) in convolutions by default, and
-    leaves them out of matrix products unless the program asks for them.
+    leaves them out of matrix products unless the program asks for them. head: through which texts are read.
     """
 
     name: Final = "torch"
 
-    def __init__(self, model: DualEncoder, *, exact: bool = False) -> None:
-        self.model, self.exact = model.eval(), exact
+    def __init__(self, model: DualEncoder, *, exact: bool = False, head: str = "retrieval") -> None:
+        self.model, self.exact, self.head = model.eval(), exact, head
 
     @property
     def device(self) -> torch.device:
@@ -39,7 +39,7 @@ class TorchEngine:
     def encode_text(self, ids_BL: Ids, mask_BL: Ids) -> Features:
         with torch.inference_mode(), self._arithmetic():
             ids, mask = (torch.from_numpy(array).to(self.device) for array in (ids_BL, mask_BL))
-            return _array(self.model.encode_text(ids, mask))
+            return _array(self.model.encode_text(ids, mask, self.head))
 
     def _arithmetic(self) -> AbstractContextManager[None]:
         if not (self.exact and self.device.type == "cuda"):

@@ -20,7 +20,8 @@ class Head:
 
     hidden: index of the hidden state (-1 last, -2 one before); norm: name of a LayerNorm; tokens: `first`, `end` (of
     text), `mean` over unmasked tokens, or `all`; pooler: BERT's dense layer with tanh; linear: name of a Linear with
-    bias to `project_dim`; projection: name of a Linear without bias to `projection_dim`.
+    bias to `project_dim`; projection: name of a Linear without bias to `projection_dim`; masked: whether padding is
+    hidden from the tower; where it is not, as on Taiyi's cards, a feature changes with the padding beside the text.
     """
 
     hidden: int = -1
@@ -29,6 +30,7 @@ class Head:
     pooler: bool = False
     linear: str | None = None
     projection: str | None = None
+    masked: bool = True
 
     def all_tokens(self) -> Head:
         """The same read-out of every token, before the projection: transformers' `last_hidden_state`."""
@@ -36,18 +38,21 @@ class Head:
 
 
 _ALTCLIP: Final = Head(norm="pre_LN", linear="transformation", projection="text_projection")
+_M18: Final = Head(hidden=-2, norm="pre_LN", linear="transformation_pre", tokens="all")
 _CLIP: Final = Head(norm="final_norm", tokens="end", projection="text_projection")
 
 HEADS: Final[dict[str, dict[str, Head]]] = {
     "altclip": {"retrieval": _ALTCLIP},
     "altdiffusion": {"diffusion": Head(linear="transformation", tokens="all")},
-    "altclip-m18": {
-        "retrieval": _ALTCLIP,
-        "diffusion": Head(hidden=-2, norm="pre_LN", linear="transformation_pre", tokens="all"),
-    },
+    "altclip-m18": {"retrieval": _ALTCLIP, "diffusion": _M18},
+    # `tokens` is what FlagAI's code returns beside the other, and keeps `transformation` with its text encoder
+    "altdiffusion-m18": {"diffusion": _M18, "tokens": _ALTCLIP.all_tokens()},
     "chinese-clip": {"retrieval": Head(projection="text_projection")},
-    "taiyi-classifier": {"retrieval": Head(pooler=True, linear="classifier")},
-    "taiyi-pooler": {"retrieval": Head(pooler=True)},
+    "taiyi-classifier": {
+        "retrieval": Head(pooler=True, linear="classifier"),
+        "unmasked": Head(pooler=True, linear="classifier", masked=False),
+    },
+    "taiyi-pooler": {"retrieval": Head(pooler=True), "unmasked": Head(pooler=True, masked=False)},
     "clip": {"retrieval": _CLIP},
     "m-clip": {"retrieval": Head(tokens="mean", linear="LinearTransformation")},
     "text-tower": {},

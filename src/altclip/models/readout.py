@@ -38,6 +38,7 @@ class TextEncoder(nn.Module):
     def forward(self, ids_BL: Tensor, mask_BL: Tensor | None = None, head: str | Head = "retrieval") -> Tensor:
         """Feature of each text through a head, named or given: (B, D), or (B, L, D) for a head of all tokens."""
         row = head if isinstance(head, Head) else self.head(head)
+        mask_BL = mask_BL if row.masked else None
         only_B = self._place(row, ids_BL)
         states, _ = self.tower.states(ids_BL, mask_BL, keep=-row.hidden, only_B=only_B if row.hidden == -1 else None)
         if only_B is not None and row.hidden == -1:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final, Self
@@ -22,6 +22,8 @@ CONFIG_NAME: Final = "preprocessor_config.json"
 COMBINED_NAME: Final = (
     "processor_config.json"  # transformers 5 writes the same settings in here, under "image_processor"
 )
+
+OPEN_CLIP_NAME: Final = "open_clip_config.json"  # holds them under "preprocess_cfg"
 
 CLIP_MEAN: Final = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD: Final = (0.26862954, 0.26130258, 0.27577711)
@@ -41,6 +43,9 @@ class ImageProcessor:
     `open_image`), float arrays are rounded where transformers cuts them off, and every image becomes RGB whatever
     `do_convert_rgb` says, because no image tower here reads anything else.
 
+    crop_rounding: which way half a pixel goes where the crop cannot be in the very middle: "down" as in transformers,
+    "even" as in torchvision, by which OpenAI's own code and open_clip crop.
+
     Fields have the names and forms of `preprocessor_config.json`; `from_dict` reads its older forms too. `other` holds
     the keys that mean nothing here and are written back on `save`.
     """
@@ -56,6 +61,7 @@ class ImageProcessor:
     image_mean: tuple[float, ...] = CLIP_MEAN
     image_std: tuple[float, ...] = CLIP_STD
     do_convert_rgb: bool = True
+    crop_rounding: str = "down"
     other: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
@@ -64,6 +70,8 @@ class ImageProcessor:
         _check_filter(self.resample)
         _check_channels("image_mean", self.image_mean)
         _check_channels("image_std", self.image_std)
+        if self.crop_rounding not in _ROUNDINGS:
+            raise UsageError(f"crop_rounding={self.crop_rounding!r} is not known: expected {' or '.join(_ROUNDINGS)}")
 
     @classmethod
     def from_dict(cls, config: Mapping[str, Any]) -> Self:
@@ -89,17 +97,20 @@ class ImageProcessor:
         own = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "other"}
         own |= {"image_mean": list(self.image_mean), "image_std": list(self.image_std)}
         own |= {"size": dict(self.size), "crop_size": dict(self.crop_size)}
+        if self.crop_rounding == "down":  # as every program does that reads this file
+            del own["crop_rounding"]
         return {"image_processor_type": "CLIPImageProcessor", **self.other, **own}
 
     @classmethod
     def from_folder(cls, folder: str | Path) -> Self:
-        """From the `preprocessor_config.json` of a model folder, or the `processor_config.json` of transformers 5.
+        """From the `preprocessor_config.json` of a model folder, the `processor_config.json` of transformers 5, or the
+        `open_clip_config.json` of open_clip; the first that is there.
 
         Raises:
-            LayoutError: neither file is there, or it holds something else.
+            LayoutError: none of these files is there, or it holds something else.
         """
-        for path in (Path(folder) / CONFIG_NAME, Path(folder) / COMBINED_NAME):
-            if path.is_file():
+        for name in _READ:
+            if (path := Path(folder) / name).is_file():
                 return cls._from_file(path)
         raise LayoutError(f"{folder} has no {CONFIG_NAME} (nor {COMBINED_NAME}): expected the settings for images")
 
@@ -107,7 +118,7 @@ class ImageProcessor:
     def _from_file(cls, path: Path) -> Self:
         try:
             config = json.loads(path.read_text(encoding="utf-8"))
-            return cls.from_dict(config["image_processor"] if path.name == COMBINED_NAME else config)
+            return cls.from_dict(_READ[path.name](config))
         except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
             raise LayoutError(f"{path} does not hold the settings of a CLIP image processor: {error}") from error
 
@@ -144,7 +155,7 @@ class ImageProcessor:
         """One image, of any form that `open_image` takes, as float32 (3, height, width)."""
         pixels = np.asarray(self._resize(open_image(image)))
         if self.do_center_crop:
-            pixels = _center_crop(pixels, *self._crop)
+            pixels = _center_crop(pixels, *self._crop, _ROUNDINGS[self.crop_rounding])
         values: Array = pixels.astype(np.float32)
         if self.do_rescale:
             values = (pixels.astype(np.float64) * self.rescale_factor).astype(np.float32)
@@ -181,15 +192,52 @@ def _middle(image: Image.Image, edge: int, crop: int) -> Image.Image:
     return image.crop((start, 0, start + kept, short) if wide else (0, start, short, start + kept))
 
 
-def _center_crop(pixels: Array, height: int, width: int) -> Array:
+def _center_crop(pixels: Array, height: int, width: int, rounded: Callable[[float], int]) -> Array:
     """The middle (height, width) of pixels (H, W, 3); black around it where the image is smaller."""
     rows, columns = pixels.shape[:2]
     pad_y, pad_x = max(height - rows, 0), max(width - columns, 0)
     if pad_y or pad_x:  # an odd pixel goes to the top and left, as transformers rounds
         top, left = math.ceil(pad_y / 2), math.ceil(pad_x / 2)
         pixels = np.pad(pixels, ((top, pad_y - top), (left, pad_x - left), (0, 0)))
-    top, left = max(rows - height, 0) // 2, max(columns - width, 0) // 2
+    top, left = rounded(max(rows - height, 0) / 2), rounded(max(columns - width, 0) / 2)
     return pixels[top : top + height, left : left + width]
+
+
+def _of_open_clip(config: Mapping[str, Any]) -> dict[str, Any]:
+    """open_clip's settings in the form of `preprocessor_config.json`; a missing one has open_clip's default.
+
+    Raises UsageError for a way of resizing that is not known here.
+    """
+    given = {key: value for key, value in config.get("preprocess_cfg", {}).items() if value is not None}
+    side = config["model_cfg"]["vision_cfg"].get("image_size", 224)
+    height, width = (side, side) if isinstance(side, int) else side
+    mode = given.get("resize_mode", "shortest")
+    if mode not in ("shortest", "squash") or height != width:
+        raise UsageError(f"resize_mode {mode!r} to {height}x{width}: expected 'shortest' or 'squash', and a square")
+    filters = {"bilinear": Image.Resampling.BILINEAR}  # the others are bicubic when no image is augmented
+    square = {"height": height, "width": width}
+    return {
+        "size": square if mode == "squash" else {"shortest_edge": height},
+        "do_center_crop": mode == "shortest",
+        "crop_size": square,
+        "resample": int(filters.get(given.get("interpolation", ""), Image.Resampling.BICUBIC)),
+        "image_mean": _three(given.get("mean", CLIP_MEAN)),
+        "image_std": _three(given.get("std", CLIP_STD)),
+        "crop_rounding": "even",
+    }
+
+
+def _three(values: Any) -> Any:
+    """One number for each colour; open_clip writes one for all where they are equal."""
+    return tuple(values) if isinstance(values, list | tuple) else (values,) * 3
+
+
+_READ: Final[Mapping[str, Callable[[Mapping[str, Any]], Mapping[str, Any]]]] = {
+    CONFIG_NAME: lambda config: config,
+    COMBINED_NAME: lambda config: config["image_processor"],
+    OPEN_CLIP_NAME: _of_open_clip,
+}
+_ROUNDINGS: Final[Mapping[str, Callable[[float], int]]] = {"down": math.floor, "even": round}
 
 
 def _as_list(images: ImageSource | Iterable[ImageSource]) -> list[Any]:

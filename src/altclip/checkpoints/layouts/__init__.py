@@ -6,9 +6,14 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from altclip.checkpoints.layouts.altclip import ALTCLIP, ALTCLIP_TEXT
+from altclip.checkpoints.layouts.altclip_m18 import ALTCLIP_M18
+from altclip.checkpoints.layouts.altdiffusion import ALTDIFFUSION, ALTDIFFUSION_M18
 from altclip.checkpoints.layouts.base import Layout, Settings
+from altclip.checkpoints.layouts.chinese_clip import CHINESE_CLIP, CHINESE_CLIP_ORIGINAL
 from altclip.checkpoints.layouts.clip import CLIP, IMAGE_TOWER
-from altclip.checkpoints.layouts.taiyi import TAIYI
+from altclip.checkpoints.layouts.m_clip import M_CLIP, M_CLIP_DUAL
+from altclip.checkpoints.layouts.open_clip import OPEN_CLIP, OPENAI
+from altclip.checkpoints.layouts.taiyi import TAIYI, TAIYI_CLASSIFIER, TAIYI_TEXT
 from altclip.checkpoints.layouts.text_towers import ALT_ROBERTA_TOWER, BERT_TOWER, XLM_ROBERTA_TOWER
 from altclip.errors import LayoutError
 from altclip.models import ModelConfig
@@ -16,7 +21,12 @@ from altclip.models import ModelConfig
 __all__ = ["LAYOUTS", "Layout", "Settings", "layout_for", "layout_of"]
 
 # In order: the first that fits a folder or a model is taken.
-LAYOUTS: Final = (ALTCLIP, CLIP, TAIYI, ALTCLIP_TEXT, IMAGE_TOWER, XLM_ROBERTA_TOWER, ALT_ROBERTA_TOWER, BERT_TOWER)
+LAYOUTS: Final = (
+    ALTCLIP_M18, ALTCLIP, CLIP, CHINESE_CLIP, TAIYI_CLASSIFIER, TAIYI, M_CLIP_DUAL,
+    CHINESE_CLIP_ORIGINAL, OPEN_CLIP, OPENAI,
+    ALTDIFFUSION_M18, ALTCLIP_TEXT, ALTDIFFUSION, M_CLIP, IMAGE_TOWER,
+    TAIYI_TEXT, XLM_ROBERTA_TOWER, ALT_ROBERTA_TOWER, BERT_TOWER,
+)  # fmt: skip
 
 
 def layout_of(settings: Mapping[str, Any], keys: Iterable[str]) -> Layout:

@@ -3,7 +3,8 @@
 Several spellings are read: transformers 5 numbers the layers of a dual model's image tower `encoder.layer.N`, 4
 `encoder.layers.N`; the text tower is `text_model.roberta.encoder.layer.N`, alone `roberta.encoder.layers.N` or, from 4,
 `roberta.encoder.layer.N`. Written is, for both, the spelling of transformers 4, which all versions read; for the text
-tower alone that of 5, since no spelling is read by both.
+tower alone that of 5, since no spelling is read by both. FlagAI's own checkpoints, and the hub's of before transformers
+knew the model, have the same names, and a few more that no read-out uses.
 """
 
 from __future__ import annotations
@@ -42,8 +43,13 @@ DUAL: Final[Mapping[str, Any]] = {**DEFAULTS, "projection_dim": 768}
 
 # The text tower without the projection into the shared space.
 TEXT_HEADS: Final = {"retrieval": Head(norm="pre_LN", linear="transformation")}
-_READOUT: Final = (("text.norms.pre_LN", "pre_LN"), ("text.linears.transformation", "transformation"))
-_UNUSED: Final = (*tables.BUFFERS, r"(^|\.)roberta\.pooler\.")
+READOUT: Final = (("text.norms.pre_LN", "pre_LN"), ("text.linears.transformation", "transformation"))
+SPELLINGS: Final = (
+    (r"^vision_model\.encoder\.layer\.", "vision_model.encoder.layers."),
+    (r"^text_model\.roberta\.encoder\.layers\.", "text_model.roberta.encoder.layer."),
+)
+# XLM-R's pooler, and what FlagAI trains beside the read-out (`learn_encoder`, `add_lm_task`).
+UNUSED: Final = (*tables.BUFFERS, r"(^|\.)roberta\.pooler\.", r"^(text_model\.)?(encoder_tfm|lm_head)\.")
 
 
 def _write_text(config: ModelConfig) -> Settings:
@@ -65,24 +71,21 @@ ALTCLIP: Final = dual(
     architecture="AltCLIPModel",
     rows=(
         *tables.bert("text_model.roberta."),
-        *((ours, f"text_model.{theirs}") for ours, theirs in _READOUT),
+        *((ours, f"text_model.{theirs}") for ours, theirs in READOUT),
         ("text.projections.text_projection", "text_projection"),
     ),
     starts=("text_model.roberta.", "vision_model."),
-    aliases=(
-        (r"^vision_model\.encoder\.layer\.", "vision_model.encoder.layers."),
-        (r"^text_model\.roberta\.encoder\.layers\.", "text_model.roberta.encoder.layer."),
-    ),
-    ignored=_UNUSED,
+    aliases=SPELLINGS,
+    ignored=UNUSED,
 )
 
 ALTCLIP_TEXT: Final = Layout(
     name="Hugging Face AltCLIPTextModel",
-    rows=(*tables.bert("roberta.", "layers"), *_READOUT),
-    starts=("roberta.", "transformation."),
+    rows=(*tables.bert("roberta.", "layers"), *READOUT),
+    starts=("roberta.", "transformation.", "pre_LN."),
     aliases=((r"^text_model\.", ""), (r"^roberta\.encoder\.layer\.", "roberta.encoder.layers.")),
     lacks=("vision_model.",),
-    ignored=_UNUSED,
+    ignored=UNUSED,
     read=lambda settings, _shapes: ModelConfig(vision=None, text=TEXT.read(settings), heads=TEXT_HEADS),
     write=_write_text,
     holds=_holds_text,

@@ -40,7 +40,7 @@ class Section(Generic[C]):
         given = {key: value for key, value in values.items() if key in self.defaults and value is not None}
         ours = {self.renamed.get(key, key): value for key, value in {**self.defaults, **given}.items()}
         known = asdict(self.kind())
-        fitting = {key: _typed(key, value, known[key]) for key, value in ours.items() if key in known}
+        fitting = {key: typed(key, value, known[key]) for key, value in ours.items() if key in known}
         try:
             return self.kind(**fitting, **self.fixed)
         except UsageError as error:
@@ -71,7 +71,7 @@ def part(settings: Mapping[str, Any], name: str, defaults: Mapping[str, Any]) ->
 def number(settings: Mapping[str, Any], name: str, default: float) -> float:
     """A number of the top level. Raises LayoutError for anything else."""
     value = settings.get(name)
-    return default if value is None else float(_typed(name, value, float(default)))
+    return default if value is None else float(typed(name, value, float(default)))
 
 
 def _mapping(settings: Mapping[str, Any], name: str) -> Mapping[str, Any]:
@@ -81,8 +81,11 @@ def _mapping(settings: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     return value
 
 
-def _typed(name: str, value: Any, example: Any) -> Any:
-    """The value if it is of the example's type; a pair of equal integers counts as one (image and patch sizes)."""
+def typed(name: str, value: Any, example: Any) -> Any:
+    """The value if it is of the example's type; a pair of equal integers counts as one (image and patch sizes).
+
+    Raises LayoutError for another type.
+    """
     if isinstance(value, list | tuple) and len(value) == 2 and value[0] == value[1]:
         value = value[0]
     kinds = (int, float) if isinstance(example, float) else type(example)

@@ -1,4 +1,8 @@
-"""Rows of names that several layouts share: the ViT, the BERT-like text tower and CLIP's causal one."""
+"""Rows of names that several layouts share: the ViT, the BERT-like text tower and CLIP's causal one.
+
+Each tower of CLIP has two spellings: that of transformers, and that of OpenAI's code, which open_clip and the original
+Chinese-CLIP kept.
+"""
 
 from __future__ import annotations
 
@@ -43,6 +47,36 @@ _CLIP_TEXT: Final[Rows] = (
     ("words", "embeddings.token_embedding"),
     ("positions", "embeddings.position_embedding"),
 )
+
+_OPENAI_LAYER: Final[Rows] = (
+    ("attention.query", "attn.q_proj"),
+    ("attention.key", "attn.k_proj"),
+    ("attention.value", "attn.v_proj"),
+    ("attention.output", "attn.out_proj"),
+    ("norm1", "ln_1"),
+    ("norm2", "ln_2"),
+    ("expand", "mlp.c_fc"),
+    ("contract", "mlp.c_proj"),
+)
+OPENAI_VIT: Final[Rows] = (
+    ("vision.class_embedding", "visual.class_embedding"),
+    ("vision.patches", "visual.conv1"),
+    ("vision.positions.weight", "visual.positional_embedding"),
+    ("vision.pre_norm", "visual.ln_pre"),
+    ("vision.post_norm", "visual.ln_post"),
+    ("visual_projection.weight", "visual.proj"),
+    *((f"vision.layers.{{}}.{a}", f"visual.transformer.resblocks.{{}}.{b}") for a, b in _OPENAI_LAYER),
+)
+OPENAI_TEXT: Final[Rows] = (
+    ("text.tower.words", "token_embedding"),
+    ("text.tower.positions.weight", "positional_embedding"),
+    ("text.norms.final_norm", "ln_final"),
+    ("text.projections.text_projection.weight", "text_projection"),
+    *((f"text.tower.layers.{{}}.{a}", f"transformer.resblocks.{{}}.{b}") for a, b in _OPENAI_LAYER),
+)
+# Query, key and value lie in one tensor there; projections are multiplied from the right, so they lie the other way.
+OPENAI_FUSED: Final = ((r"attn\.in_proj_(weight|bias)$", (r"attn.q_proj.\1", r"attn.k_proj.\1", r"attn.v_proj.\1")),)
+OPENAI_TRANSPOSED: Final = (r"(^|\.)visual\.proj$", r"(^|\.)text_projection$")
 
 # Buffers that older versions of transformers stored; they hold 0, 1, 2, ...
 BUFFERS: Final = (r"(^|\.)position_ids$", r"(^|\.)token_type_ids$")
