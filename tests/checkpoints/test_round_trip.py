@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 
 from altclip import AltCLIPModel, AltCLIPTextModel, AltCLIPVisionModel
 from altclip.checkpoints import load_model, load_with_report, read_settings, save_model
-from altclip.models import DualEncoder, ModelConfig, TextConfig, VisionConfig, heads_of, initialise
+from altclip.models import DualEncoder, Head, ModelConfig, TextConfig, VisionConfig, initialise
 from tests.models import oracles
 
 
@@ -265,7 +265,7 @@ def test_heads_that_no_layout_has_are_refused_before_anything_is_written(tmp_pat
     from altclip.errors import LayoutError
 
     towers = {"vision": oracles.VISION, "text": oracles.TEXT}
-    config = replace(ModelConfig.from_dict(towers), heads=heads_of("m-clip"))
+    config = replace(ModelConfig.from_dict(towers), heads={"retrieval": Head(tokens="mean", norm="pre_LN")})
     with pytest.raises(LayoutError, match="no layout holds"):
         save_model(DualEncoder(config), tmp_path / "model")
     assert not (tmp_path / "model").exists()

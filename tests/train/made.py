@@ -100,6 +100,16 @@ def write_world(folder: Path) -> Path:
     return folder
 
 
+def write_album(folder: Path, names: tuple[str, ...] = ("red", "green", "blue", "dark_grey"), count: int = 6) -> Path:
+    """An image folder: a sub-folder of pictures for each class."""
+    for place, name in enumerate(names):
+        (folder / name).mkdir(parents=True)
+        colour = list(COLOURS.values())[place % len(COLOURS)][0]
+        for number in range(count):
+            (folder / name / f"{number}.png").write_bytes(picture(colour, 100 * place + number))
+    return folder
+
+
 LABELS = {"path": "classes.jsonl", "key": "wnid", "languages": ["en"], "template_share": 0.3}
 TEACHER: dict[str, Any] = {
     "kind": "contrastive", "model": "mini-teacher", "vision": VISION, "text": {**TEXT, "project_dim": 16},

@@ -140,7 +140,11 @@ def test_a_file_that_is_no_toml(content: bytes, tmp_path: Path) -> None:
 
 def test_an_empty_file_says_what_is_missing(tmp_path: Path) -> None:
     (tmp_path / "empty.toml").touch()
-    assert problems(tmp_path / "empty.toml") == [f"{key}: field required" for key in ("name", "tokenizer", "stages")]
+    assert problems(tmp_path / "empty.toml") == [
+        "the recipe: give `tokenizer`, or a `model` to start from",
+        "name: field required",
+        "stages: field required",
+    ]
 
 
 def test_the_recipe_of_the_page_is_one(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import tomllib
+from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from altclip.checkpoints import load_model, save_model
 from altclip.models import DualEncoder, ModelConfig, TextConfig, VisionConfig, heads_of, initialise
 from altclip.train import run
 from altclip.train.config import Recipe
+from altclip.train.config_data import LabelsFile
 from altclip.train.estimate import A100, estimate
 from altclip.train.loading import load_recipe, shipped_recipes
 from altclip.train.logs import read_log
@@ -26,7 +28,7 @@ FULL_SIZE = ["altclip", "altclip-m9", "taiyi"]
 
 
 def test_the_recipes_of_the_issue_are_shipped() -> None:
-    assert shipped_recipes() == ["altclip", "altclip-m9", "mini", "taiyi"]
+    assert shipped_recipes() == ["altclip", "altclip-m9", "cifar10", "distill", "finetune", "mini", "taiyi"]
 
 
 @pytest.mark.parametrize("name", shipped_recipes())
@@ -34,7 +36,7 @@ def test_builds_at_full_size(name: str) -> None:
     recipe = load_recipe(name)
     assert recipe.name == name
     for stage in recipe.stages.values():
-        model = empty_model(stage)
+        model = empty_model(stage, recipe)
         assert all(weight.is_meta for weight in model.parameters())
         trained = {name for name, weight in model.named_parameters() if weight.requires_grad}
         assert trained
@@ -42,7 +44,7 @@ def test_builds_at_full_size(name: str) -> None:
             assert not any(name.startswith(("vision.", "visual_projection.")) for name in trained)
 
 
-@pytest.mark.parametrize("name", FULL_SIZE)
+@pytest.mark.parametrize("name", [*FULL_SIZE, "distill"])
 def test_the_head_tells_the_cost(name: str) -> None:
     """Parameters, hours and memory in the comment are those that `--dry-run` prints."""
     head = (files("altclip.train") / "recipes" / f"{name}.toml").read_text(encoding="utf-8")
@@ -140,13 +142,17 @@ def write_data(recipe: Recipe, folder: Path) -> None:
                 made.write_parquet(folder / parallel.path, texts)
             elif parallel.path:
                 made.write_pairs(folder / parallel.path)
-        both = [*(data.labels for data in stage.pairs), *(data.labels for data in stage.parallel)]
-        for labels in filter(None, both):
-            made.write_labels(folder / labels.path, labels.key)
-    for labels in recipe.tokenizer.labels:
-        made.write_labels(folder / labels.path, labels.key)
-    for name in recipe.tokenizer.files:
-        made.write_pairs(folder / name)
+        write_all_labels([*(data.labels for data in stage.pairs), *(data.labels for data in stage.parallel)], folder)
+    if recipe.tokenizer is not None:
+        write_all_labels(recipe.tokenizer.labels, folder)
+        for name in recipe.tokenizer.files:
+            made.write_pairs(folder / name)
+
+
+def write_all_labels(files: Sequence[LabelsFile | None], folder: Path) -> None:
+    for file in files:
+        if file and file.path and file.key:
+            made.write_labels(folder / file.path, file.key)
 
 
 def write_teacher(folder: Path) -> None:

@@ -117,3 +117,9 @@ def test_one_that_is_there_already(world: Path, tmp_path: Path) -> None:
         tokenizer_folder(TokenizerConfig(path="./nowhere"), world, tmp_path)
     with pytest.raises(DataError, match=r"none\.tsv"):
         tokenizer_folder(TokenizerConfig(files=["none.tsv"]), world, tmp_path)
+
+
+def test_too_few_ids_for_all_characters() -> None:
+    texts = ["".join(chr(0x4E00 + place) for place in range(400))]
+    with pytest.raises(UsageError, match="no tokenizer of 300 ids can be trained on these texts"):
+        train_tokenizer(texts, 300)

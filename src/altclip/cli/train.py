@@ -18,7 +18,12 @@ EXAMPLE: Final = "altclip train mini --data data --output runs/mini --set stages
 
 
 def command(
-    recipe: Annotated[str, typer.Argument(help="A shipped recipe (altclip, altclip-m9, mini, taiyi) or a TOML file.")],
+    recipe: Annotated[
+        str | None,
+        typer.Argument(
+            help="A shipped recipe (finetune, cifar10, distill, altclip, altclip-m9, mini, taiyi) or a TOML file."
+        ),
+    ] = None,
     data: Annotated[Path | None, typer.Option(help="The folder that the recipe's paths start from.")] = None,
     output: Annotated[Path | None, typer.Option(help="Where models and logs go; runs/RECIPE if not given.")] = None,
     changes: Annotated[
@@ -26,6 +31,12 @@ def command(
     ] = None,
     stage: Annotated[str | None, typer.Option(help="Run this stage alone.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where a run in the output folder stopped.")] = False,
+    init_image: Annotated[
+        str | None, typer.Option(metavar="MODEL", help="A CLIP-like model, whose image side a new text tower joins.")
+    ] = None,
+    init_text: Annotated[
+        str | None, typer.Option(metavar="MODEL", help="That text tower: an XLM-R or BERT. Without RECIPE: distill.")
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check the recipe and print what it costs.")] = False,
     device: Annotated[
         str | None, typer.Option(help="cpu, cuda, cuda:1 or mps; else ALTCLIP_DEVICE or the best.")
@@ -37,7 +48,11 @@ def command(
     """
     from altclip.train.loading import load_recipe
 
-    loaded = load_recipe(recipe, changes or [])
+    if recipe is None and not (init_image or init_text):
+        raise UsageError(
+            "expected a RECIPE, or --init-image and --init-text to join two towers; see altclip train --help"
+        )
+    loaded = load_recipe(recipe or "distill", changes or [], image=init_image, text=init_text)
     if dry_run:
         _show_cost(loaded, stage)
         return

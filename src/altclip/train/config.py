@@ -1,133 +1,23 @@
 """What a recipe may say: one pydantic model a section, unknown keys refused, paths relative to `--data`.
 
 A recipe is a list of stages that run in order, each from the weights the ones before left behind.
-
-pydantic checks how keys go together only after each key alone is right. Here both kinds of mistakes come in one go:
-what a section needs is asked of the raw table (`needs`), whether or not its keys are right.
 """
+
+# ruff: noqa: RUF012 - pydantic copies defaults; ruff does not see that a Section is a pydantic model
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
 from dataclasses import fields
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    ModelWrapValidatorHandler,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, field_validator, model_validator
 
-from altclip.languages import Language
 from altclip.models import PRESETS, TextConfig, VisionConfig
-from altclip.train.mistakes import detail, nearest
-
-Share = Annotated[float, Field(ge=0, le=1)]
-Positive = Annotated[int, Field(ge=1)]
-Above0 = Annotated[float, Field(gt=0)]
-
-
-class Section(BaseModel):
-    """A table of a recipe."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    @classmethod
-    def needs(cls, data: Mapping[str, Any]) -> list[str]:
-        """What is wrong with how the keys of a table go together. The values may be of any type."""
-        del data
-        return []
-
-    @model_validator(mode="wrap")
-    @classmethod
-    def _all_mistakes(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
-        needs = cls.needs(data) if isinstance(data, Mapping) else []
-        found = [detail("needs", message, (), data) for message in needs]
-        try:
-            made = handler(data)
-        except ValidationError as error:
-            found += [detail(e["type"], e["msg"], e["loc"], e["input"]) for e in error.errors()]
-        if found:
-            raise ValidationError.from_exception_data(cls.__name__, found)
-        return made
-
-
-class LabelsFile(Section):
-    """Names of classes by language, JSON lines (see `data.labels`).
-
-    own: a label set of `altclip.prompts` with the same keys, whose names are added.
-    """
-
-    path: str
-    key: str
-    fields: list[str] = ["names", "synonyms"]
-    own: str | None = None
-    languages: list[Language] = ["en"]
-    template_share: Share = 0.5
-
-
-class PairData(Section):
-    """Images with texts: of a labels file through the column `label`, or in caption columns by language.
-
-    path: a file, a glob or a folder that `data.reading` opens; hub: the id of a data set of the hub instead.
-    streaming: read from front to end, through a shuffle buffer of that many rows; for sets too large for a disk.
-    expected_rows: how many rows the estimate of cost counts with.
-    """
-
-    path: str | None = None
-    hub: str | None = None
-    split: str = "train"
-    streaming: bool = False
-    shuffle_buffer: Positive = 10000
-    expected_rows: Positive | None = None
-    image: str = "image"
-    label: str | None = None
-    labels: LabelsFile | None = None
-    captions: dict[Language, str] = {}
-    exclude: dict[str, list[str]] = {}
-    weight: Above0 = 1.0
-
-    @classmethod
-    def needs(cls, data: Mapping[str, Any]) -> list[str]:
-        labels, captions = bool(data.get("labels")), bool(data.get("captions"))
-        wrong = labels == captions or labels != bool(data.get("label"))
-        texts = ["give either `label` with `labels` (names of classes) or `captions` (columns by language)"] * wrong
-        return texts + ["give either `path` or `hub`"] * (bool(data.get("path")) == bool(data.get("hub")))
-
-
-class HeldOut(Section):
-    """Texts that no training may see: columns of a data set, each cell one text or several."""
-
-    path: str
-    columns: Annotated[list[str], Field(min_length=1)]
-
-
-class ParallelData(Section):
-    """Parallel text: a file of English and `language`, or the names of a labels file in each of its languages.
-
-    path: TSV without a header, English first; or, as `hub` too, a data set with the `columns` English and other.
-    held_out: pairs whose English text stands there are dropped (TSV files).
-    """
-
-    path: str | None = None
-    hub: str | None = None
-    columns: tuple[str, str] = ("english", "other")
-    language: Language | None = None
-    labels: LabelsFile | None = None
-    held_out: HeldOut | None = None
-    weight: Above0 = 1.0
-
-    @classmethod
-    def needs(cls, data: Mapping[str, Any]) -> list[str]:
-        given = [name for name in ("path", "hub", "labels") if data.get(name)]
-        if len(given) == 1 and (given == ["labels"]) != bool(data.get("language")):
-            return []
-        return ["give either `path` or `hub` with `language`, or `labels` (names of classes)"]
+from altclip.train.config_data import DataConfig, LabelsFile, PairData, ParallelData, names_need_a_file
+from altclip.train.mistakes import nearest
+from altclip.train.sections import Above0, Pattern, Positive, Section, Share
 
 
 class AugmentConfig(Section):
@@ -144,8 +34,9 @@ class AugmentConfig(Section):
 class OptimizerConfig(Section):
     """AdamW for all, or Muon for the matrices of the layers with AdamW for the rest. Decay spares norms and biases.
 
-    groups: pattern of parameter names -> factor on the learning rate, the first that matches counts. `trapezoid` holds
-    the rate and lets it fall linearly over the last `decay_share` of the steps.
+    groups: pattern of parameter names -> factor on the learning rate, the first that matches counts. layer_decay:
+    factor on the rate of each layer of a tower against the layer above it. `trapezoid` holds the rate and lets it fall
+    linearly over the last `decay_share` of the steps.
     """
 
     name: Literal["adamw", "muon"] = "adamw"
@@ -154,7 +45,8 @@ class OptimizerConfig(Section):
     betas: tuple[Share, Share] = (0.9, 0.98)
     eps: Above0 = 1e-6
     weight_decay: Annotated[float, Field(ge=0)] = 0.05
-    groups: dict[str, float] = {}
+    groups: dict[Pattern, float] = {}
+    layer_decay: Annotated[float, Field(gt=0, le=1)] | None = None
     clip_norm: Above0 | None = 1.0
     schedule: Literal["cosine", "linear", "constant", "trapezoid"] = "cosine"
     decay_share: Share = 0.2
@@ -162,18 +54,37 @@ class OptimizerConfig(Section):
     final_share: Share = 0.0
 
 
+class LoraConfig(Section):
+    """Low-rank adapters (Hu et al. 2021): weight + alpha / rank * B A, of which only A and B are trained.
+
+    target: pattern of the names of linear maps; of those, the ones that the stage holds still are passed over.
+    merge: leave an ordinary model too, beside the adapter.
+    """
+
+    rank: Positive = 8
+    alpha: Above0 = 16.0
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    target: Pattern = r"\.layers\.\d+\.attention\.(query|value)$"
+    merge: bool = False
+
+
 class StageConfig(Section):
-    """One stage. `start`: weights to begin from by part (image, text, all): an earlier stage, a folder or a hub id."""
+    """One stage.
+
+    model: the preset that gives the sizes. Without one they are those of the model that the stage starts from.
+    start: weights to begin from by part (image, text, all): an earlier stage, a folder or a hub id.
+    """
 
     kind: Literal["contrastive", "distill", "align"]
-    model: str
+    model: str | None = None
     vision: dict[str, Any] = {}
     text: dict[str, Any] = {}
     projection_dim: Positive | None = None
     start: dict[Literal["image", "text", "all"], str] = {}
     teacher: str | None = None
     teacher_vector: Literal["projected", "pooled"] = "projected"
-    freeze: list[str] = []
+    freeze: list[Pattern] = []
+    lora: LoraConfig | None = None
     pairs: list[PairData] = []
     parallel: list[ParallelData] = []
     temperature: Above0 = 2.0
@@ -205,8 +116,8 @@ class StageConfig(Section):
 
     @field_validator("model")
     @classmethod
-    def _known_preset(cls, name: str) -> str:
-        if name not in PRESETS:
+    def _known_preset(cls, name: str | None) -> str | None:
+        if name is not None and name not in PRESETS:
             raise ValueError(f"no such preset{nearest(name, PRESETS)}")
         return name
 
@@ -227,10 +138,17 @@ class TokenizerConfig(Section):
     files: list[str] = []
     labels: list[LabelsFile] = []
 
+    @classmethod
+    def needs(cls, data: Mapping[str, Any]) -> list[str]:
+        labels = data.get("labels")
+        return [text for file in labels for text in names_need_a_file(file)] if isinstance(labels, list) else []
+
 
 class Recipe(Section):
     """A whole recipe.
 
+    model: what to fine-tune, anything that `Encoder` opens. A stage without `model` and `start` begins with it, and
+    without `tokenizer` its tokenizer is taken.
     exclude: values by column, of rows to leave out of every source of pairs that has the column; leave_out_every: leave
     every n-th (class, language) name out of all training text (0: none); workers: threads that make batches; processes:
     how many the estimate of cost counts with, whatever a run has.
@@ -241,26 +159,86 @@ class Recipe(Section):
     precision: Literal["no", "bf16", "fp16"] = "no"
     workers: Positive = 1
     processes: Positive = 1
+    model: str | None = None
+    data: DataConfig = DataConfig()
     exclude: dict[str, list[str]] = {}
     leave_out_every: Annotated[int, Field(ge=0)] = 0
-    tokenizer: TokenizerConfig
+    tokenizer: TokenizerConfig | None = None
     stages: Annotated[dict[str, StageConfig], Field(min_length=1)]
 
     @classmethod
     def needs(cls, data: Mapping[str, Any]) -> list[str]:
-        """Names of stages; stages that start from a later one; what the precision demands of a stage."""
+        """The tokenizer; names of stages; what each starts from; what the precision demands of a stage."""
+        problems = ["give `tokenizer`, or a `model` to start from"] * (
+            not data.get("tokenizer") and not data.get("model")
+        )
         stages = data.get("stages")
         if not isinstance(stages, Mapping):
-            return []
-        problems = []
-        for place, (name, stage) in enumerate(stages.items()):
-            if name in ("cache", "tokenizer") or not re.fullmatch(r"[\w-]+", str(name)):
-                problems.append(f"stage {name!r} becomes a folder beside `cache` and `tokenizer`: give it a plain name")
-            stage = stage if isinstance(stage, Mapping) else {}
-            start = stage.get("start") if isinstance(stage.get("start"), Mapping) else {}
-            later = {*list(stages)[place:]} & {*map(str, (start or {}).values()), str(stage.get("teacher"))}
-            problems += [f"stage {name} takes weights from {other}, which does not come before it" for other in later]
-            optimizer = stage.get("optimizer")
-            if isinstance(optimizer, Mapping) and optimizer.get("name") == "muon" and data.get("precision") == "fp16":
-                problems.append(f"stage {name}: muon does not go with fp16 (two optimizers, one loss scale): take bf16")
-        return problems
+            return problems
+        names = list(stages)
+        return problems + [
+            problem
+            for place, (name, stage) in enumerate(stages.items())
+            for problem in (
+                *_misnamed(name),
+                *_start_problems(name, _table(stage), {other: stages[other] for other in names[:place]}, names[place:]),
+                *_unsized(name, _table(stage), data),
+                *_muon_with_scale(name, _table(stage), data),
+            )
+        ]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _starts(cls, data: Any) -> Any:
+        """A stage without sizes and weights of its own begins with the recipe's model."""
+        if not isinstance(data, Mapping) or not data.get("model") or not isinstance(data.get("stages"), Mapping):
+            return data
+        stages = {
+            name: {**stage, "start": {"all": data["model"]}}
+            if isinstance(stage, Mapping) and not stage.get("model") and not stage.get("start")
+            else stage
+            for name, stage in data["stages"].items()
+        }
+        return {**data, "stages": stages}
+
+
+def _table(value: Any) -> Mapping[str, Any]:
+    """A table of a raw recipe, empty where something else stands."""
+    return value if isinstance(value, Mapping) else {}
+
+
+def _misnamed(name: Any) -> list[str]:
+    if name not in ("cache", "tokenizer") and re.fullmatch(r"[\w-]+", str(name)):
+        return []
+    return [f"stage {name!r} becomes a folder beside `cache` and `tokenizer`: give it a plain name"]
+
+
+def _start_problems(name: str, stage: Mapping[str, Any], earlier: Mapping[str, Any], later: list[str]) -> list[str]:
+    """Stages whose weights are not there yet, or never."""
+    sources = {*map(str, _table(stage.get("start")).values()), str(stage.get("teacher"))}
+    alone = [other for other in earlier if _table(earlier[other]).get("lora") is not None]
+    alone = [other for other in alone if not _table(_table(earlier[other])["lora"]).get("merge")]
+    return [
+        *(f"stage {name} takes weights from {o}, which does not come before it" for o in later if o in sources),
+        *(
+            f"stage {name} takes weights from {o}, which leaves an adapter alone: set lora.merge = true there"
+            for o in alone
+            if o in sources
+        ),
+    ]
+
+
+def _unsized(name: str, stage: Mapping[str, Any], recipe: Mapping[str, Any]) -> list[str]:
+    start = _table(stage.get("start"))
+    if stage.get("model") or recipe.get("model") or start.get("all") or (start.get("image") and start.get("text")):
+        return []
+    return [
+        f"stage {name} needs `model` (a preset), or `start` with `all` or with `image` and `text`, or the recipe a "
+        "`model` to start from"
+    ]
+
+
+def _muon_with_scale(name: str, stage: Mapping[str, Any], recipe: Mapping[str, Any]) -> list[str]:
+    if _table(stage.get("optimizer")).get("name") != "muon" or recipe.get("precision") != "fp16":
+        return []
+    return [f"stage {name}: muon does not go with fp16 (two optimizers, one loss scale): take bf16"]

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 import torch
@@ -19,7 +20,8 @@ from altclip.checkpoints.hub import REPOSITORIES
 from altclip.models import DualEncoder, TextConfig, VisionConfig, preset
 from altclip.train.config import Recipe, StageConfig
 from altclip.train.optimizers import check_groups
-from altclip.train.stages.build import empty_model, model_config
+from altclip.train.stages.build import empty_model
+from altclip.train.stages.sizes import config_at, model_config
 
 A100: Final = 312e12 * 0.4  # operations a second: bfloat16, two fifths of what the maker states
 _GIGA: Final = 1e9
@@ -44,7 +46,7 @@ class Estimate:
 
 def estimate(recipe: Recipe, stage: StageConfig) -> Estimate:
     """The cost of a stage. Raises as building its model does."""
-    model, config = empty_model(stage), model_config(stage)
+    model, config = empty_model(stage, recipe), model_config(stage, recipe)
     check_groups([name for name, weight in model.named_parameters() if weight.requires_grad], stage.optimizer)
     vision, text = config.vision or VisionConfig(), config.text or TextConfig()
     samples = stage.steps * stage.batch_size
@@ -84,11 +86,13 @@ def mean_image_tokens(stage: StageConfig, vision: VisionConfig) -> float:
 
 
 def teacher_tower(recipe: Recipe, stage: StageConfig) -> TextConfig | None:
-    """The text tower of the teacher: of a stage, or of a preset whose released weights these are; None if unknown."""
+    """The text tower of the teacher: of a stage, of a folder, or of a preset's released weights; None if unknown."""
     if stage.teacher in recipe.stages:
-        return model_config(recipe.stages[stage.teacher]).text
+        return model_config(recipe.stages[stage.teacher], recipe).text
     names = {repository: name for name, repository in REPOSITORIES.items()}
-    return preset(names[stage.teacher]).text if stage.teacher in names else None
+    if stage.teacher in names:
+        return preset(names[stage.teacher]).text
+    return config_at(stage.teacher).text if stage.teacher and Path(stage.teacher).is_dir() else None
 
 
 def speed_here(seconds: float = 0.3) -> float:
@@ -103,9 +107,11 @@ def speed_here(seconds: float = 0.3) -> float:
 
 
 def _forward(tower: VisionConfig | TextConfig, length: float) -> float:
-    """Operations a token."""
-    width = tower.hidden_size
-    return tower.num_hidden_layers * (2 * (4 * width**2 + 2 * width * tower.intermediate_size) + 4 * length * width)
+    """Operations a token. Of the last layer all tokens have keys and values, and one token the rest."""
+    width, ahead = tower.hidden_size, 2 * tower.hidden_size * tower.intermediate_size
+    whole = 2 * (4 * width**2 + ahead) + 4 * length * width
+    last = 2 * 2 * width**2 + (2 * (2 * width**2 + ahead) + 4 * length * width) / max(1, length)
+    return (tower.num_hidden_layers - 1) * whole + last
 
 
 def _trains(model: DualEncoder, side: str) -> bool:

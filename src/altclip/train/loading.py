@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from altclip.errors import ConfigError, UsageError
 from altclip.train.config import Recipe
 from altclip.train.mistakes import nearest, problems_of
+from altclip.train.surgery import swap_towers
 
 
 def shipped_recipes() -> list[str]:
@@ -21,17 +22,22 @@ def shipped_recipes() -> list[str]:
     return sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
 
 
-def load_recipe(name_or_path: str | Path, changes: Sequence[str] = ()) -> Recipe:
+def load_recipe(
+    name_or_path: str | Path, changes: Sequence[str] = (), *, image: str | None = None, text: str | None = None
+) -> Recipe:
     """The recipe of that name or in that TOML file, with changes of the form `a.b=c` made to it.
 
     A value is read as TOML (`3`, `0.5`, `true`, `[1, 2]`, `{}`); what is no TOML is taken as text. A number in a path
-    is a place in a list: `stages.align.pairs.0.weight=2`.
+    is a place in a list: `stages.align.pairs.0.weight=2`. image, text: models to start from, one's image side with the
+    other's text tower (`surgery.swap_towers`).
 
     Raises:
-        UsageError: no such recipe, or a file that is not TOML.
+        UsageError: no such recipe, or a file that is not TOML; one of image and text without the other.
         ConfigError: mistakes in the recipe or in the changes, all of them.
     """
     table = _read(name_or_path)
+    if image or text:
+        table = swap_towers(table, image, text)
     problems = [problem for change in changes if (problem := _change(table, change))]
     try:
         recipe = Recipe.model_validate(table)

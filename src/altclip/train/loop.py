@@ -64,7 +64,8 @@ def train_steps(
     skipped: list[str] = []
     timed, since = steps.start, time.perf_counter()
     for step, batch in zip(steps, stage.batches(steps.start, steps.stop, position), strict=True):
-        set_rates(state.optimizers, rate_factor(step, config.steps, config.optimizer))
+        factor = rate_factor(step, config.steps, config.optimizer)
+        set_rates(state.optimizers, factor)
         loss, measures = backward(stage, module, batch, config.accumulate, accelerator)
         if config.optimizer.clip_norm:
             measures["gradient_norm"] = accelerator.clip_grad_norm_(model.parameters(), config.optimizer.clip_norm)
@@ -85,7 +86,7 @@ def train_steps(
             skipped = []
         if logs:
             rate = (done - timed) * config.batch_size / (time.perf_counter() - since)
-            rates = {"rate": rate, "learning_rate": state.optimizers[0].param_groups[0]["lr"]}
+            rates = {"rate": rate, "learning_rate": config.optimizer.learning_rate * factor}
             log.write(done, {**means({"loss": loss, **measures}, accelerator), **rates})
             timed, since = done, time.perf_counter()
         if saves:
@@ -100,8 +101,9 @@ def means(measures: dict[str, Tensor], accelerator: Accelerator) -> dict[str, fl
 
 @torch.no_grad()
 def clamp_scale(model: DualEncoder, largest: float) -> None:
-    """Keep the factor on the cosines from growing without end (Radford et al. 2021, section 2.5)."""
-    model.logit_scale.clamp_(max=math.log(largest))
+    """Keep the factor on the cosines from growing without end (Radford et al. 2021, section 2.5); frozen, it stays."""
+    if model.logit_scale.requires_grad:
+        model.logit_scale.clamp_(max=math.log(largest))
 
 
 @torch.no_grad()

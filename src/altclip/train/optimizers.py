@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from altclip.errors import UsageError
 from altclip.train.config import OptimizerConfig
 
+_TOWER = re.compile(r"(vision|text\.tower)\.(?:layers\.(\d+)\.)?")
 _QUINTIC = (3.4445, -4.7750, 2.0315)  # Jordan et al.: steepest at zero, settles in [0.7, 1.2]
 
 
@@ -64,17 +65,22 @@ def build_optimizers(model: nn.Module, config: OptimizerConfig) -> list[torch.op
     """One or two optimizers over the parameters that need gradients.
 
     `groups` maps a pattern of parameter names to a factor on the learning rate; the first that matches counts.
+    `layer_decay` lowers the rates from the top of each tower down (`depth_factors`); the two are multiplied.
     """
+    depths = depth_factors([name for name, _ in model.named_parameters()], config.layer_decay or 1.0)
     trained = {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
     check_groups(list(trained), config)
     muon = {n: w for n, w in trained.items() if config.name == "muon" and w.ndim == 2 and ".layers." in n}
     rest = {name: weight for name, weight in trained.items() if name not in muon}
     optimizers: list[torch.optim.Optimizer] = []
     if rest:
-        groups, fused = _groups(rest, config, config.learning_rate), all(w.device.type != "mps" for w in rest.values())
+        groups, fused = (
+            _groups(rest, config, config.learning_rate, depths),
+            all(w.device.type != "mps" for w in rest.values()),
+        )
         optimizers.append(torch.optim.AdamW(groups, betas=config.betas, eps=config.eps, fused=fused))
     if muon:
-        groups = _groups(muon, config, config.matrix_learning_rate)
+        groups = _groups(muon, config, config.matrix_learning_rate, depths)
         optimizers.append(Muon(groups, config.matrix_learning_rate, config.weight_decay))  # type: ignore[arg-type]
     return optimizers
 
@@ -85,12 +91,31 @@ def check_groups(trained: Sequence[str], config: OptimizerConfig) -> None:
         raise UsageError(f"optimizer.groups: no trained parameter matches {', '.join(unused)}")
 
 
-def _groups(weights: Mapping[str, nn.Parameter], config: OptimizerConfig, rate: float) -> list[dict[str, object]]:
+def depth_factors(names: Iterable[str], decay: float) -> dict[str, float]:
+    """Factor on the learning rate of each parameter by its depth in its tower: decay ** (layers above it + 1).
+
+    The embeddings of a tower of L layers get decay ** (L + 1), its last layer decay ** 1, and all that comes after the
+    layers (norms, projections, the scale) 1, as in ELECTRA (Clark et al. 2020) and BEiT (Bao et al. 2021).
+    """
+    places = {name: _TOWER.match(name) for name in names}
+    layers = [(found[1], int(found[2])) for found in places.values() if found and found[2]]
+    heights = {side: max(number for of, number in layers if of == side) + 1 for side, _ in layers}
+    factors = {}
+    for name, found in places.items():
+        depth = int(found[2]) + 1 if found and found[2] else 0
+        after = not found or name.startswith("vision.post_norm.")
+        factors[name] = 1.0 if after or not found else decay ** (heights.get(found[1], 0) + 1 - depth)
+    return factors
+
+
+def _groups(
+    weights: Mapping[str, nn.Parameter], config: OptimizerConfig, rate: float, depths: Mapping[str, float]
+) -> list[dict[str, object]]:
     """Groups of equal rate and decay: matrices decay; norms, biases and scalars do not."""
     groups: dict[tuple[float, float], list[nn.Parameter]] = defaultdict(list)
     for name, weight in weights.items():
         factor = next((factor for pattern, factor in config.groups.items() if re.search(pattern, name)), 1.0)
-        groups[factor, config.weight_decay if weight.ndim >= 2 else 0.0].append(weight)
+        groups[factor * depths[name], config.weight_decay if weight.ndim >= 2 else 0.0].append(weight)
     return [
         {"params": params, "lr": rate * factor, "base_lr": rate * factor, "weight_decay": decay}
         for (factor, decay), params in groups.items()

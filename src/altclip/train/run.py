@@ -4,12 +4,12 @@ OUTPUT/tokenizer/           the tokenizer, where the recipe trains one
 OUTPUT/cache/               image embeddings of the frozen tower
 OUTPUT/<stage>/checkpoint.pt, log.jsonl, tensorboard/, curves.png    what a stage needs to go on; what it measured
 OUTPUT/<stage>/model/       the stage's result, a folder that `Encoder` opens
+OUTPUT/<stage>/adapter/     of a stage with `lora` the adapter, and the model only with `lora.merge`
 OUTPUT/<stage>/report.json  what the result was made from; written last, so where it is the stage is done
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import time
 from collections.abc import Callable
@@ -18,20 +18,25 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from altclip.checkpoints import TOKENIZER_DIGEST, resolve, save_model
+from altclip.checkpoints import resolve
 from altclip.device import pick_dtype
 from altclip.errors import ConfigError, UsageError
 from altclip.models import DualEncoder
 from altclip.processing import Processor, Tokenizer
 from altclip.processing.images import ImageProcessor
 from altclip.train.accelerating import open_accelerator
+from altclip.train.adapters import merged, save_adapter
 from altclip.train.config import Recipe, StageConfig
 from altclip.train.curves import draw_curves
+from altclip.train.exclusion import excluded
+from altclip.train.leftout import NOTHING
 from altclip.train.logs import LOG_NAME, read_log
 from altclip.train.loop import CHECKPOINT_NAME, run_stage
 from altclip.train.provenance import versions
+from altclip.train.saving import save_folder
 from altclip.train.stages import STAGES, Context
-from altclip.train.stages.build import model_config
+from altclip.train.stages.build import base_name
+from altclip.train.stages.sizes import model_config
 from altclip.train.stages.texts import check_tokenizer
 from altclip.train.state import seed_everything
 from altclip.train.tokenizer import tokenizer_folder
@@ -70,7 +75,7 @@ def run_recipe(
     accelerator = open_accelerator(recipe, device)
     tell = report if report and accelerator.is_main_process else _silent
     if accelerator.is_main_process:
-        tokenizer_folder(recipe.tokenizer, data, output)
+        words_folder(recipe, data, output)
     accelerator.wait_for_everyone()
     for name, config in stages.items():
         if is_done(output / name):
@@ -79,8 +84,9 @@ def run_recipe(
             context = open_context(recipe, config, data, output, accelerator, tell)
             train_one(name, context, accelerator, resume=resume, show=show_progress)
     accelerator.end_training()
-    tell(f"done: {output / list(stages)[-1] / 'model'}")
-    return output / list(stages)[-1]
+    last = output / list(stages)[-1]
+    tell(f"done: {last / 'model' if (last / 'model').is_dir() else last / 'adapter'}")
+    return last
 
 
 def _silent(_line: str) -> None:
@@ -111,19 +117,28 @@ def train_one(name: str, context: Context, accelerator: Accelerator, *, resume: 
     context.report(f"{name}: {context.config.steps} steps on {context.device}, {context.world_size} process(es)")
     model = run_stage(name, stage, context, facts, accelerator, folder, resume=resume, show=show)
     if accelerator.is_main_process:
-        save_result(model, context, folder / "model", facts)
+        save_result(model, context, folder, facts)
         report_on(folder, context, facts, time.perf_counter() - began)
     accelerator.wait_for_everyone()
     accelerator.free_memory()
 
 
 def save_result(model: DualEncoder, context: Context, folder: Path, facts: dict[str, Any]) -> None:
-    """A folder that `Encoder`, the model cards' classes and transformers open; its config.json says what made it."""
-    size = model.config.vision.image_size if model.config.vision else 224
-    Processor(ImageProcessor.from_dict({"size": size, "crop_size": size}), context.tokenizer).save(folder)
-    digest = hashlib.sha256((folder / "tokenizer.json").read_bytes()).hexdigest()
-    dtype = pick_dtype(context.config.save_dtype, torch.device("cpu"))
-    save_model(model, folder, dtype=dtype, extra={TOKENIZER_DIGEST: digest, "altclip_training": facts})
+    """`model/`, which `Encoder`, the model cards' classes and transformers open; its config.json says what made it.
+
+    Of a stage with `lora` the adapter goes into `adapter/`, and the model is left only where the recipe asks for it.
+    """
+    config = context.config
+    if config.lora is not None:
+        save_adapter(model, folder / "adapter")
+        if not config.lora.merge:
+            return
+        model = merged(model)
+    dtype = pick_dtype(config.save_dtype, torch.device("cpu"))
+    name = None if config.model else config.start.get("all")
+    origin = (name, context.folder(name)) if name else None
+    processor = Processor(context.image_processor, context.tokenizer)
+    save_folder(model, processor, folder / "model", dtype=dtype, origin=origin, extra={"altclip_training": facts})
 
 
 def report_on(folder: Path, context: Context, facts: dict[str, Any], seconds: float) -> None:
@@ -162,11 +177,29 @@ def open_context(
         raise ConfigError(
             [f"batch_size {config.batch_size} is not a multiple of {accelerator.num_processes} processes"]
         )
-    tokenizer = Tokenizer.from_folder(tokenizer_folder(recipe.tokenizer, data, output))
-    text = model_config(config).text
-    if text is not None:
-        check_tokenizer(tokenizer, text, f"model {config.model}")
+    sizes = model_config(config, recipe)
+    tokenizer = Tokenizer.from_folder(words_folder(recipe, data, output))
+    if sizes.text is not None:
+        check_tokenizer(tokenizer, sizes.text, f"model {config.model or base_name(config)}")
+    side = sizes.vision.image_size if sizes.vision else 224
     return Context(
         recipe, config, data, output, tokenizer, folder, report,
         str(accelerator.device), accelerator.process_index, accelerator.num_processes,
+        image_processor=image_settings(config, folder, side),
     )  # fmt: skip
+
+
+def words_folder(recipe: Recipe, data: Path, output: Path) -> Path:
+    """The folder of the tokenizer: as the recipe says, or that of the model it starts from."""
+    if recipe.tokenizer is not None:
+        hidden = excluded(recipe, data) if not recipe.tokenizer.path else NOTHING
+        return tokenizer_folder(recipe.tokenizer, data, output, hidden)
+    return resolve(str(recipe.model), weights=False)
+
+
+def image_settings(config: StageConfig, folder: Callable[[str], Path], side: int) -> ImageProcessor:
+    """CLIP's at the model's size; of a model whose sizes are taken from another, that one's."""
+    source = config.start.get("image") or config.start.get("all")
+    if config.model or source is None:
+        return ImageProcessor.from_dict({"size": side, "crop_size": side})
+    return ImageProcessor.from_folder(folder(source))

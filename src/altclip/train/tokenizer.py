@@ -16,8 +16,9 @@ from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_toke
 
 from altclip.checkpoints import resolve
 from altclip.data.parallel import read_pairs
-from altclip.errors import UsageError
+from altclip.errors import AltclipError, UsageError
 from altclip.train.config import TokenizerConfig
+from altclip.train.leftout import NOTHING, LeftOut
 from altclip.train.names import named
 
 SPECIAL_TOKENS: Final = ("<s>", "<pad>", "<unk>", "</s>")
@@ -34,7 +35,12 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int) -> Tokenizer:
     trainer = trainers.UnigramTrainer(
         vocab_size=pieces, special_tokens=list(SPECIAL_TOKENS), unk_token="<unk>", show_progress=False
     )
-    tokenizer.train_from_iterator(texts, trainer)
+    try:
+        tokenizer.train_from_iterator(texts, trainer)
+    except AltclipError:  # of the texts, as they are read
+        raise
+    except Exception as error:  # the library raises nothing narrower
+        raise UsageError(f"no tokenizer of {vocab_size} ids can be trained on these texts: {error}") from error
     vocab = [tuple(entry) for entry in json.loads(tokenizer.to_str())["model"]["vocab"]]
     special, learned = vocab[: len(SPECIAL_TOKENS)], vocab[len(SPECIAL_TOKENS) :]
     lowest = min(score for _, score in learned)
@@ -58,14 +64,18 @@ def save_tokenizer(tokenizer: Tokenizer, folder: Path, max_length: int) -> None:
     (folder / "tokenizer_config.json").write_text(text + "\n", encoding="utf-8")
 
 
-def tokenizer_folder(config: TokenizerConfig, data: Path, output: Path) -> Path:
-    """The folder of the recipe's tokenizer: of a path, in `data` or not, of a hub id, or trained now unless it was."""
+def tokenizer_folder(config: TokenizerConfig, data: Path, output: Path, hidden: LeftOut = NOTHING) -> Path:
+    """The folder of the recipe's tokenizer: of a path, in `data` or not, of a hub id, or trained now unless it was.
+
+    hidden: texts with these names are not among those that it learns from.
+    """
     if config.path:
         beside = data / config.path
         return beside if beside.is_dir() else resolve(config.path, weights=False)
     folder = output / "tokenizer"
     if not (folder / "tokenizer_config.json").is_file():
-        save_tokenizer(train_tokenizer(_texts(config, data), config.vocab_size), folder, 64)
+        texts = (text for text in _texts(config, data) if not hidden.hits_any(text))
+        save_tokenizer(train_tokenizer(texts, config.vocab_size), folder, 64)
     return folder
 
 

@@ -63,9 +63,7 @@ class Align(Contrastive):
         Of several processes the first to come makes them, the others wait for its lock (and in no collective, which
         would run into its time limit).
         """
-        vision = self.trained.config.vision
-        size = vision.image_size if vision else 0
-        processor = ImageProcessor.from_dict({"size": size, "crop_size": size})
+        processor = self.context.image_processor
         sides = ("vision.", "visual_projection.")
         weights = [(name, weight) for name, weight in self.trained.named_parameters() if name.startswith(sides)]
         parts = (digest_weights(weights), repr(processor.to_dict()), source.digest, self.context.recipe.precision)

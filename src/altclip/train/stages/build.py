@@ -10,54 +10,45 @@ import torch
 from torch import nn
 
 from altclip.checkpoints import load_model
-from altclip.checkpoints.layouts import layout_for
-from altclip.errors import ConfigError, UsageError
-from altclip.models import DualEncoder, Head, ModelConfig, initialise, preset
-from altclip.train.config import StageConfig
+from altclip.errors import UsageError
+from altclip.models import DualEncoder, Head, initialise
+from altclip.train.adapters import put_adapter
+from altclip.train.config import Recipe, StageConfig
 from altclip.train.stages.context import Context
+from altclip.train.stages.sizes import model_config
 
 IMAGE_SIDE: Final = (r"^vision\.", r"^visual_projection\.")
 _PARTS: Final = {"image": ("vision.", "visual_projection.", "logit_scale"), "text": ("text.",), "all": ("",)}
 
 
-def model_config(stage: StageConfig) -> ModelConfig:
-    """The preset with the recipe's changes of sizes.
-
-    Raises ConfigError where the two sides differ in width, LayoutError for a model that could not be saved.
-    """
-    config = preset(stage.model)
-    if config.vision is None or config.text is None:
-        raise ConfigError([f"model {stage.model}: expected one with both towers"])
-    config = replace(
-        config,
-        vision=replace(config.vision, **stage.vision),
-        text=replace(config.text, **stage.text),
-        projection_dim=stage.projection_dim or config.projection_dim,
-    )
-    head = config.heads["retrieval"]
-    width = config.text.project_dim if head.linear else config.text.hidden_size  # type: ignore[union-attr]
-    if not head.projection and width != config.projection_dim:
-        raise ConfigError([f"texts are {width} wide, images {config.projection_dim}: set projection_dim"])
-    layout_for(config)
-    return config
-
-
-def empty_model(stage: StageConfig) -> DualEncoder:
-    """The stage's model without memory for weights, its parameters frozen as they are in training."""
+def empty_model(stage: StageConfig, recipe: Recipe | None = None) -> DualEncoder:
+    """The stage's model without memory for weights, with what it trains as it is in training."""
     with torch.device("meta"):
-        model = DualEncoder(model_config(stage))
-    freeze(model, stage)
+        model = DualEncoder(model_config(stage, recipe))
+        prepare(model, stage)
     return model
 
 
 def build_model(context: Context) -> DualEncoder:
     """A model of the stage's sizes: freshly initialised, then parts taken from where `start` says, then frozen."""
-    model = initialise(DualEncoder(model_config(context.config)))
+    model = initialise(DualEncoder(model_config(context.config, context.recipe)))
     for part, source in context.config.start.items():
         take_part(model, load_model(context.folder(source)), part)
-    freeze(model, context.config)
+    prepare(model, context.config)
     model.set_gradient_checkpointing(context.config.gradient_checkpointing)
     return model
+
+
+def prepare(model: DualEncoder, stage: StageConfig) -> None:
+    """Freeze what the stage holds still, and put its adapter on the rest where it trains one."""
+    freeze(model, stage)
+    if stage.lora is not None:
+        put_adapter(model, stage.lora, base_name(stage))
+
+
+def base_name(stage: StageConfig) -> str:
+    """What the stage starts from, in words."""
+    return stage.start.get("all") or stage.model or " with ".join(stage.start.values())
 
 
 def take_part(model: DualEncoder, source: DualEncoder, part: str) -> None:

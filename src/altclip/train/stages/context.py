@@ -12,8 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from altclip.models import DualEncoder
-from altclip.processing import Tokenizer
+from altclip.processing import ImageProcessor, Tokenizer
 from altclip.train.config import Recipe, StageConfig
+from altclip.train.leftout import LeftOut
 
 Features = dict[str, Tensor]
 
@@ -22,7 +23,8 @@ Features = dict[str, Tensor]
 class Context:
     """Everything a stage needs to know of the run.
 
-    folder: the folder of an earlier stage's model, of a path or of a hub id; digests: of the data, by name.
+    folder: the folder of an earlier stage's model, of a path or of a hub id; image_processor: that of the model;
+    digests: of the data, by name; left_out: what no training text may hold, once it is known (`sources.left_out`).
     """
 
     recipe: Recipe
@@ -35,7 +37,9 @@ class Context:
     device: str = "cpu"
     rank: int = 0
     world_size: int = 1
+    image_processor: ImageProcessor = field(default_factory=ImageProcessor)
     digests: dict[str, str] = field(default_factory=dict)
+    left_out: LeftOut | None = None
 
     def autocast(self) -> AbstractContextManager[object]:
         """The recipe's precision for a forward pass of a model that is not trained."""

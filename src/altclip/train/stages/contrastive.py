@@ -17,7 +17,6 @@ from altclip.data.prefetch import prefetched
 from altclip.distributed import gather_with_grad
 from altclip.losses import contrastive_loss
 from altclip.models import DualEncoder
-from altclip.processing.images import CLIP_MEAN, CLIP_STD
 from altclip.train.stages.build import build_model
 from altclip.train.stages.context import Batch, Context, Features
 from altclip.train.stages.sources import pair_source
@@ -83,7 +82,9 @@ class Contrastive:
 
     def image(self, row: Row, draw: np.random.Generator, step: int) -> NDArray[np.float32]:
         image = self.pairs.sources[row.source].open(row.index, row.cells)
-        return normalise(self.augmentation(image, self.image_size(step), draw), CLIP_MEAN, CLIP_STD)
+        settings = self.context.image_processor
+        pixels = self.augmentation(image, self.image_size(step), draw)
+        return normalise(pixels, settings.image_mean, settings.image_std)
 
     def image_size(self, step: int) -> int:
         """Side in pixels at that step: small first saves most of the cost (Li et al. 2023, CLIPA)."""

@@ -102,6 +102,11 @@ class TeacherFeatures:
         self.context = context
         folder = context.folder(context.config.teacher or "")
         self.model = load_model(folder, dtype=torch.float32).requires_grad_(False).to(context.device)
+        if "retrieval" not in self.model.config.heads:
+            raise UsageError(
+                f"teacher {context.config.teacher} gives no feature of a text (heads: "
+                f"{', '.join(self.model.config.heads) or 'none'}): name a CLIP-like model with both towers"
+            )
         self.tokenizer = Tokenizer.from_folder(folder)
         check_tokenizer(self.tokenizer, self.model.text.config, f"teacher {context.config.teacher}")
         self.limit = text_limit(self.tokenizer, self.model, context.config)
