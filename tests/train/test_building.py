@@ -15,7 +15,8 @@ from altclip.errors import ConfigError, LayoutError, UsageError
 from altclip.models import DualEncoder, ModelConfig, TextConfig, heads_of, initialise
 from altclip.train.config import StageConfig
 from altclip.train.stages import STAGES
-from altclip.train.stages.build import build_model, freeze, model_config, take_part, train_mode
+from altclip.train.stages.build import build_model, freeze, take_part, train_mode
+from altclip.train.stages.sizes import model_config
 from tests.train import made
 from tests.train.conftest import Open
 

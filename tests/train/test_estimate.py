@@ -12,7 +12,8 @@ from altclip.errors import UsageError
 from altclip.models import DualEncoder
 from altclip.train.estimate import A100, estimate, images_encoded, mean_image_tokens, speed_here, teacher_tower
 from altclip.train.loading import load_recipe
-from altclip.train.stages.build import empty_model, model_config
+from altclip.train.stages.build import empty_model
+from altclip.train.stages.sizes import model_config
 from tests.train import made
 
 BIG = {"hidden_size": 256, "intermediate_size": 1024, "num_attention_heads": 4, "num_hidden_layers": 4}

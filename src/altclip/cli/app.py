@@ -9,6 +9,7 @@ import importlib
 import io
 import os
 import sys
+import warnings
 from typing import Annotated, Any, Final, NoReturn
 
 import typer
@@ -23,9 +24,15 @@ COMMANDS: Final[dict[str, str]] = {
     "classify": "Say which of your labels fits each image best.",
     "embed": "Write the embeddings of images or texts to a file.",
     "train": "Train or fine-tune a model by a recipe.",
+    "merge": "Blend a model with its fine-tuned form, or merge an adapter.",
+    "probe": "Measure a linear classifier on frozen image embeddings.",
     "evaluate": "Measure a model: zero-shot classification and retrieval.",
+    "convert": "Write a model as a folder that another tool opens.",
     "info": "Tell what a model is, what it can do, and under which licence.",
 }
+
+
+_python_shows = warnings.showwarning
 
 
 class LazyGroup(TyperGroup):
@@ -94,7 +101,9 @@ def main() -> NoReturn:
 def _run() -> int:
     try:
         try:
-            app(prog_name="altclip")
+            with warnings.catch_warnings():
+                warnings.showwarning = _show_warning
+                app(prog_name="altclip")
         finally:
             sys.stdout.flush()  # here, where a broken pipe is still ours to answer
     except SystemExit as leaving:
@@ -107,6 +116,16 @@ def _run() -> int:
     except (AltclipError, OSError) as error:
         return _report(error)
     return 0
+
+
+def _show_warning(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
+    """Our own warnings are meant for people and come without the line of code; those of others stay as they are."""
+    if category.__module__.startswith("altclip."):
+        from altclip.cli.output import show_note
+
+        show_note(str(message))
+    else:
+        _python_shows(message, category, *where, **more)
 
 
 def _silence() -> None:

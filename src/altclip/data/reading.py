@@ -1,4 +1,4 @@
-"""Opens data sets through the `datasets` library: parquet, webdataset, json(l), csv, tsv, folders, the hub, CIFAR-10."""
+"""Opens data sets by the `datasets` library: parquet, webdataset, json(l), csv, tsv, folders, the hub, CIFAR-10."""
 
 from __future__ import annotations
 
