@@ -25,7 +25,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from common import write_result
+from common import RESULTS, write_result
 
 TOOLS = ("altclip", "reference", "altclip float16", "reference float16")
 _DIFFUSERS = "diffusers.pipelines.deprecated.alt_diffusion.modeling_roberta_series"
@@ -53,6 +53,25 @@ def main() -> None:
     if not arguments.no_write:
         name = "load" if arguments.family == "altclip" else f"load_{arguments.family.replace('-', '_')}"
         print(write_result(name, result, ["transformers", "diffusers"]))
+        (RESULTS / "load.md").write_text(table(), encoding="utf-8")
+
+
+def table() -> str:
+    """Markdown of all families measured so far: both loaders' seconds, and their peak memory over the weights."""
+    lines = [
+        "| family | weights | format | altclip | its peak over the weights | reference | its peak over the weights |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for file in sorted(RESULTS.glob("load*.json")):
+        found = json.loads(file.read_text(encoding="utf-8"))
+        for suffix, kind in (("", "float32"), (" float16", "float32 read as float16")):
+            ours, theirs = found["tools"]["altclip" + suffix], found["tools"]["reference" + suffix]
+            lines.append(
+                f"| {found['family']} | {found['weights_mb']:,.0f} MB | {kind} "
+                f"| {ours['seconds']:.2f} s | {ours['peak_over_weights']:.2f} "
+                f"| {found['reference'][1]}: {theirs['seconds']:.2f} s | {theirs['peak_over_weights']:.2f} |"
+            )
+    return "\n".join(lines) + "\n"
 
 
 def parsed() -> argparse.Namespace:
