@@ -30,8 +30,8 @@ from altclip.data.labels import Labels, read_labels
 from altclip.data.reading import open_rows
 from altclip.encoder import Encoder
 from altclip.evaluate.embedding import embed_images, embed_labels
-from altclip.evaluate.sets import ImageSet, read_photographs
-from altclip.evaluate.zeroshot import Embedded, Named, class_ranks
+from altclip.evaluate.mini.data import ImageSet, read_photographs
+from altclip.evaluate.mini.zeroshot import Embedded, Named, class_ranks
 from altclip.languages import LANGUAGES
 from altclip.metrics import wilson
 from altclip.prompts import label_set

@@ -24,7 +24,7 @@ ROWS: dict[str, int] = {
         3: "encoder engines hf",
         2: "checkpoints data",
         1: "models processing prompts losses metrics",
-        0: "errors languages device distributed",
+        0: "errors mistakes languages device distributed",
     }.items()
     for name in names.split()
 }

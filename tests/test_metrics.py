@@ -16,6 +16,7 @@ from altclip.metrics import (
     best_ranks,
     class_embeddings,
     groups_of,
+    paired_differences,
     ratio,
     retrieval,
     score_ranks,
@@ -306,3 +307,21 @@ def test_shares_of_nothing_are_refused() -> None:
 
 def test_no_queries_have_no_ranks() -> None:
     assert best_ranks(random_rows(0), random_rows(3), [], range(3)).tolist() == []
+
+
+def test_paired_differences_equal_a_bootstrap_written_out() -> None:
+    """Ten units with one to three queries; drawing units by hand with the same draws gives the same differences."""
+    draw = np.random.default_rng(3)
+    units = np.repeat(np.arange(10), draw.integers(1, 4, 10))
+    first, second = draw.random((len(units), 2)), draw.random((len(units), 2))
+    values, drawn = paired_differences([(first, second, units)], samples=50, seed=5)
+    assert values == pytest.approx((second - first).mean(axis=0))
+    again = np.random.default_rng(5)
+    for sample in drawn:
+        rows = np.concatenate([np.flatnonzero(units == unit) for unit in again.integers(0, 10, 10)])
+        assert sample == pytest.approx((second[rows] - first[rows]).mean(axis=0))
+
+
+def test_paired_differences_need_the_same_queries_twice() -> None:
+    with pytest.raises(UsageError, match="expected the same queries twice"):
+        paired_differences([(np.zeros((3, 1)), np.zeros((4, 1)), np.arange(3))])

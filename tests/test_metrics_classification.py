@@ -23,7 +23,7 @@ from altclip.metrics import (
     normalised,
     vectors,
 )
-from altclip.metrics.classification import confidences
+from altclip.metrics.classification import answers
 
 GOLDEN = Path(__file__).parent / "golden"
 RESULTS = json.loads((GOLDEN / "clip_benchmark.json").read_text(encoding="utf-8"))["classification"]
@@ -85,7 +85,7 @@ def test_calibration_error_equals_torchmetrics(scale: float, bins: int) -> None:
     logits = torch.from_numpy(images @ names.T) * scale
     taken = logits.argmax(1).numpy()
     expected = multiclass_calibration_error(logits.softmax(1), torch.from_numpy(shown), 12, n_bins=bins)
-    found = calibration_error(confidences(images, names, scale), taken == shown, bins)
+    found = calibration_error(answers(images, names, scale)[0], taken == shown, bins)
     assert found == pytest.approx(float(expected), abs=2e-6)
 
 
@@ -107,7 +107,7 @@ def test_figures_hold_the_calibration_error_at_the_models_scale() -> None:
     assert low.calibration_error != high.calibration_error
     assert low.top == high.top
     hits = (images @ names.T).argmax(1) == shown
-    assert high.calibration_error == calibration_error(confidences(images, names, 100.0), hits)
+    assert high.calibration_error == calibration_error(answers(images, names, 100.0)[0], hits)
 
 
 def test_either_of_two_classes_of_one_name_is_right() -> None:

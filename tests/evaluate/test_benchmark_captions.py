@@ -13,7 +13,7 @@ import pytest
 from altclip.errors import DataError, UsageError
 from altclip.evaluate.benchmarks import BENCHMARKS, Caption, CaptionSet, open_benchmark
 from altclip.evaluate.benchmarks.content import caption_set
-from altclip.evaluate.sets import ImageSet
+from altclip.evaluate.images import ImageSet
 from altclip.processing import open_image
 from tests.evaluate import benchmark_files as files
 from tests.evaluate.benchmark_files import COLOURS, SETS, lines, small, write

@@ -14,7 +14,7 @@ from altclip.errors import DataError, UsageError
 from altclip.evaluate.benchmarks import BENCHMARKS, CaptionSet, LabelledSet, open_benchmark
 from altclip.evaluate.benchmarks.content import labelled_set
 from altclip.evaluate.benchmarks.formats import names
-from altclip.evaluate.sets import ImageSet
+from altclip.evaluate.images import ImageSet
 from altclip.languages import LANGUAGES
 from altclip.processing import open_image
 from altclip.prompts import label_set

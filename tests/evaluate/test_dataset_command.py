@@ -13,8 +13,9 @@ import pytest
 from altclip import Encoder
 from altclip.cli import app as cli
 from altclip.cli.output import progress_console, results
-from altclip.evaluate import dataset_run
 from altclip.evaluate.benchmarks import BENCHMARKS
+from altclip.evaluate.suites import run as suites_run
+from altclip.evaluate.suites import suite as suites
 from tests.evaluate import benchmark_files as files
 from tests.evaluate.benchmark_files import SETS, lines, small, write
 from tests.evaluate.made import png
@@ -32,7 +33,8 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> str:
 def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Run:
     """Run `altclip evaluate ARGUMENTS` with the catalogue's rows for tiny sets: (exit code, stdout, stderr)."""
     rows = BENCHMARKS | {name: small(name) for name in SETS}
-    monkeypatch.setattr(dataset_run, "BENCHMARKS", rows)
+    monkeypatch.setattr(suites_run, "BENCHMARKS", rows)
+    monkeypatch.setattr(suites, "BENCHMARKS", rows)
 
     def runner(*arguments: str) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["altclip", "evaluate", *arguments])
@@ -53,15 +55,16 @@ def test_every_language_of_a_set_in_one_run(run: Run, model: str, tmp_path: Path
     written, tables = tmp_path / "out.json", tmp_path / "out.md"
     code, out, err = run(
         model, "--dataset", "flickr8k", "--root", str(tmp_path / "set"), "--label", "tiny [b]", "--json", str(written),
-        "--markdown", str(tables),
+        "--report", str(tables),
     )  # fmt: skip
     assert code == 0, err
     assert "Flickr8k, Flickr8k-CN and Arabic Flickr8k, retrieval" in out
     assert "tiny [b]" in out
     assert "embedding 9 captions in ar" in err
     report = json.loads(written.read_text(encoding="utf-8"))
-    assert {result["language"] for result in report["results"]} == {"en", "zh", "ar"}
-    assert report["dataset"]["captions"] == {"en": 15, "zh": 15, "ar": 9}
+    (of,) = report["sets"]
+    assert {result["language"] for result in of["results"]} == {"en", "zh", "ar"}
+    assert of["data"]["captions"] == {"en": 15, "zh": 15, "ar": 9}
     assert report["versions"]["torch"]
     assert tables.read_text(encoding="utf-8").startswith("# Flickr8k")
 
@@ -119,7 +122,7 @@ def test_classes_by_names_and_with_templates(run: Run, model: str, tmp_path: Pat
 
 def test_what_was_left_out_is_said(run: Run, model: str, tmp_path: Path) -> None:
     files.muge(tmp_path)
-    code, _, err = run(model, "--dataset", "muge", "--root", str(tmp_path), "--markdown", str(tmp_path / "out.md"))
+    code, _, err = run(model, "--dataset", "muge", "--root", str(tmp_path), "--report", str(tmp_path / "out.md"))
     assert code == 0
     assert "1 of 4 images have no caption" in err
     assert "1 of 4 images have no caption" in (tmp_path / "out.md").read_text(encoding="utf-8")
@@ -130,7 +133,7 @@ def test_what_was_left_out_is_said(run: Run, model: str, tmp_path: Path) -> None
     [
         (["MODEL", "--dataset", "flickr31k", "--root", "SET"], 2, "unknown data set 'flickr31k': expected one of"),
         (["MODEL", "--dataset", "flickr30k_cna"], 2, "--dataset needs --root DIR"),
-        (["MODEL", "--dataset", "flickr30k_cna", "--root", "SET", "--style", "noto"], 2, "takes no --style"),
+        (["MODEL", "--dataset", "flickr30k_cna", "--root", "SET", "--style", "noto"], 2, "without --style"),
         (["MODEL", "--dataset", "flickr30k_cna", "--root", "SET", "--languages", "en"], 2, "has no en: it has zh"),
         (["MODEL", "--dataset", "flickr30k", "--root", "SET"], 1, "Missing: dataset_flickr30k.json"),
         (["./no-model", "--dataset", "flickr30k_cna", "--root", "SET"], 1, "no-model"),

@@ -11,13 +11,15 @@ from numpy.typing import NDArray
 from altclip.data.labels import Labels
 from altclip.errors import UsageError
 from altclip.evaluate.benchmarks import BENCHMARKS, Captions, CaptionSet, LabelledSet
-from altclip.evaluate.captioned import retrieval_of
-from altclip.evaluate.dataset_report import DatasetReport, Measured, dataset_tables
-from altclip.evaluate.figures import Figure, exact
-from altclip.evaluate.labelled import accuracies_of
-from altclip.evaluate.published import published
-from altclip.evaluate.sets import ImageSet
-from altclip.evaluate.zeroshot import Embedded
+from altclip.evaluate.embedding import Embedded
+from altclip.evaluate.images import ImageSet
+from altclip.evaluate.suites.captioned import retrieval_of
+from altclip.evaluate.suites.figures import Figure, exact
+from altclip.evaluate.suites.findings import Findings
+from altclip.evaluate.suites.labelled import accuracies_of
+from altclip.evaluate.suites.published import published
+from altclip.evaluate.suites.report import Measured, Model, SetReport
+from altclip.evaluate.suites.tables import set_tables
 from altclip.languages import LANGUAGES
 from altclip.metrics import Estimate, normalised, retrieval
 
@@ -54,7 +56,7 @@ def test_each_language_has_all_figures() -> None:
     images = rows()
     content = caption_set({"en": EACH_ONCE, "zh": EACH_ONCE})
     near = normalised(images + 0.4 * rows(seed=1))
-    found = retrieval_of(content, images, {"en": images, "zh": near})
+    found = retrieval_of(content, images, {"en": images, "zh": near}).figures
     assert values(found, "en")["MR"] == values(found, "en")["T2I R@1"] == 1.0
     assert values(found, "en")["T2I median rank"] == 1.0
     plain = retrieval(images, near, range(COUNT))
@@ -68,7 +70,7 @@ def test_each_language_has_all_figures() -> None:
 def test_text_to_text_is_measured_where_captions_belong_together() -> None:
     images, other = rows(), rows(seed=2)
     content = caption_set({"en": EACH_ONCE, "zh": EACH_ONCE, "fr": EACH_ONCE[::-1]})
-    found = retrieval_of(content, images, {"en": images, "zh": images, "fr": other})
+    found = retrieval_of(content, images, {"en": images, "zh": images, "fr": other}).figures
     assert values(found, "zh")["to English R@1"] == values(found, "zh")["from English R@1"] == 1.0
     assert "to English R@1" not in values(found, "en") | values(found, "fr")
 
@@ -79,13 +81,13 @@ def test_parts_are_measured_by_themselves_and_averaged() -> None:
     owners = np.repeat(np.arange(COUNT), 2)
     texts = normalised(images[owners] + 0.8 * rows(2 * COUNT, 1))
     content = caption_set({"en": owners[:, None].tolist()}, folds=2)
-    found = values(retrieval_of(content, images, {"en": texts}), "en")
+    found = values(retrieval_of(content, images, {"en": texts}).figures, "en")
     parts = [retrieval(images[s : s + 12], texts[2 * s : 2 * s + 24], owners[: 2 * 12]) for s in (0, 12)]
     for k in (1, 5, 10):
         assert found[f"T2I R@{k}"] == pytest.approx(np.mean([part.text_to_image[k] for part in parts]))
         assert found[f"I2T R@{k}"] == pytest.approx(np.mean([part.image_to_text[k] for part in parts]))
     assert found["MR"] == pytest.approx(np.mean([part.mean_recall for part in parts]))
-    whole = values(retrieval_of(caption_set({"en": owners[:, None].tolist()}), images, {"en": texts}), "en")
+    whole = values(retrieval_of(caption_set({"en": owners[:, None].tolist()}), images, {"en": texts}).figures, "en")
     assert whole["T2I R@1"] < found["T2I R@1"]
 
 
@@ -93,7 +95,7 @@ def test_images_without_captions_stand_for_choice_where_the_set_says_so() -> Non
     images = rows()
     owners = [[0, 1], [2, -1], [3, -1], [4, -1], [5, -1], [6, -1]]
     content = caption_set({"zh": owners}, distractors=True)
-    found = retrieval_of(content, images, {"zh": images[[1, 2, 3, 4, 5, 6]]})
+    found = retrieval_of(content, images, {"zh": images[[1, 2, 3, 4, 5, 6]]}).figures
     named = {figure.metric: figure for figure in found}
     assert named["T2I R@1"].estimate.value == 1.0
     assert (named["T2I R@1"].choices, named["I2T R@1"].queries) == (COUNT, 7)
@@ -105,7 +107,7 @@ def test_images_without_captions_stand_for_choice_where_the_set_says_so() -> Non
 
 def test_a_k_that_takes_in_every_choice_is_left_out() -> None:
     small = CaptionSet("made", image_set("abcdef"), {"en": Captions(tuple("abcdef"), np.arange(6)[:, None])})
-    found = values(retrieval_of(small, rows(6), {"en": rows(6)}), "en")
+    found = values(retrieval_of(small, rows(6), {"en": rows(6)}).figures, "en")
     assert "T2I R@5" in found
     assert not {"T2I R@10", "MR"} & set(found)
 
@@ -144,7 +146,7 @@ SHOWN = Embedded(AXES[[0, 0, 1, 2, 2, 2]], np.array(list("aabbcc")))
 
 def test_accuracy_by_language_and_kind_of_prompt() -> None:
     encoder = Words({"ant": AXES[0], "bee": AXES[1], "cat": AXES[2], "mrówka": AXES[0], "owad": AXES[1]})
-    found = list(accuracies_of(LABELLED, encoder, SHOWN, 100.0))
+    found = accuracies_of(LABELLED, encoder, SHOWN, 100.0).figures
     english = {(f.prompts, f.metric): f.estimate.value for f in found if f.language == "en"}
     assert english["names", "top-1"] == pytest.approx(5 / 6)
     assert english["names", "mean per class"] == pytest.approx((1 + 0.5 + 1) / 3)
@@ -156,7 +158,7 @@ def test_accuracy_by_language_and_kind_of_prompt() -> None:
 
 def test_a_language_without_templates_is_measured_by_names() -> None:
     encoder = Words({"ant": AXES[0], "bee": AXES[1], "cat": AXES[2], "mrówka": AXES[0], "owad": AXES[1]})
-    found = [f for f in accuracies_of(LABELLED, encoder, SHOWN, 100.0) if f.language == "pl"]
+    found = [f for f in accuracies_of(LABELLED, encoder, SHOWN, 100.0).figures if f.language == "pl"]
     assert {figure.prompts for figure in found} == {"names"}
     assert "owad" in encoder.asked
     top = next(figure for figure in found if figure.metric == "top-1")
@@ -180,7 +182,7 @@ def test_published_rows_are_those_of_the_papers() -> None:
 
 @pytest.mark.parametrize("name", BENCHMARKS)
 def test_published_rows_are_of_sets_and_languages_that_there_are(name: str) -> None:
-    from altclip.evaluate.figures import SHARES
+    from altclip.evaluate.suites.figures import SHARES
 
     for row in published(name):
         assert set(row.figures) <= SHARES
@@ -199,10 +201,10 @@ def test_mean_recall_of_a_published_row_is_that_of_its_recalls() -> None:
 # --- tables -------------------------------------------------------------------------------------------------------
 
 
-def report(name: str, figures: Sequence[Figure]) -> DatasetReport:
-    model = Measured("ours [b]", "folder", "digest", 1.0, figures)
+def report(name: str, figures: Sequence[Figure]) -> SetReport:
+    measured = Measured(Model("ours [b]", "folder", "digest"), 1.0, Findings(figures))
     data = {"images": 3, "digest": "digest"}
-    return DatasetReport(name, BENCHMARKS[name].title, data, (), [model], published(name), {"torch": "2"}, None)
+    return SetReport(name, BENCHMARKS[name].title, data, (), [measured], published(name), image_set("abc"))
 
 
 def figure(metric: str, value: float, language: str = "zh", prompts: str | None = None) -> Figure:
@@ -210,7 +212,7 @@ def figure(metric: str, value: float, language: str = "zh", prompts: str | None 
 
 
 def test_published_rows_stand_above_ours_language_by_language() -> None:
-    (table, ranks) = dataset_tables(report("flickr30k_cn", [figure("T2I R@1", 0.5), figure("T2I median rank", 2.0)]))
+    (table, ranks) = set_tables(report("flickr30k_cn", [figure("T2I R@1", 0.5), figure("T2I median rank", 2.0)]))
     assert table.columns == ("language", "method", "T2I R@1")
     assert table.rows[0] == ("zh", "CLIP (published)", "0.0")
     assert table.rows[-2:] == (("zh", "AltCLIP* (published)", "69.8"), ("zh", "ours [b]", "50.0 (40.0–60.0)"))
@@ -218,7 +220,7 @@ def test_published_rows_stand_above_ours_language_by_language() -> None:
 
 
 def test_a_recall_published_without_direction_has_a_column_of_its_own() -> None:
-    (table,) = dataset_tables(report("xtd10", [figure("T2I R@10", 0.5, "ja"), figure("I2T R@10", 0.6, "ja")]))
+    (table,) = set_tables(report("xtd10", [figure("T2I R@10", 0.5, "ja"), figure("I2T R@10", 0.6, "ja")]))
     assert table.columns == ("language", "method", "T2I R@10", "I2T R@10", "R@10")
     assert table.rows[0] == ("ja", "AltCLIP-m9 (published)", "–", "–", "91.7")
     assert table.rows[-1] == ("ja", "ours [b]", "50.0 (40.0–60.0)", "60.0 (50.0–70.0)", "–")
@@ -227,7 +229,7 @@ def test_a_recall_published_without_direction_has_a_column_of_its_own() -> None:
 def test_classification_has_a_table_for_each_kind_of_prompt() -> None:
     figures = [figure("top-1", 0.5, "en", "names"), figure("top-1", 0.6, "en", "templates")]
     figures.append(Figure("en", "calibration error", exact(0.05), 10, 10, "names"))
-    names, templates = dataset_tables(report("cifar10", figures))
+    names, templates = set_tables(report("cifar10", figures))
     assert names.title == "CIFAR-10, names alone"
     assert names.rows[-1] == ("en", "ours [b]", "50.0 (40.0–60.0)", "5.0")
     assert templates.rows[-1] == ("en", "ours [b]", "60.0 (50.0–70.0)")
@@ -239,4 +241,4 @@ def test_json_has_null_where_nothing_can_be_said() -> None:
     assert written["results"][0]["value"] == 0.05
     assert written["results"][0]["low"] is None
     assert written["published"][0]["figures"]["top-1"] == 95.4
-    assert written["dataset"]["digest"] == "digest"
+    assert written["data"]["digest"] == "digest"

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from altclip.errors import DataError
-from altclip.evaluate.drawings import drawing_ranks, find_drawings
-from altclip.evaluate.results import Result
-from altclip.evaluate.zeroshot import Embedded, Named
+from altclip.evaluate.embedding import Embedded, Named
+from altclip.evaluate.mini.drawings import drawing_ranks, find_drawings
+from altclip.evaluate.mini.results import Result
 
 COUNT = 20
 KEYS = tuple(f"{number:02}" for number in range(COUNT))

@@ -12,7 +12,8 @@ from altclip.data.labels import Labels
 from altclip.errors import DataError
 from altclip.evaluate import embedding
 from altclip.evaluate.embedding import embed_images, embed_labels
-from altclip.evaluate.sets import ImageSet, open_data
+from altclip.evaluate.images import ImageSet
+from altclip.evaluate.mini.data import open_data
 from tests.evaluate.made import CLASSES, ColourModel, png
 
 LABELS = Labels({"n1": {"en": ("ruby", "red stone"), "zh": ("红宝石",)}, "n2": {"en": ("ocean",)}})

@@ -49,7 +49,7 @@ def test_models_are_measured_shown_and_written(run: Run, models: list[str], fold
     written, tables = tmp_path / "out.json", tmp_path / "out.md"
     code, out, err = run(
         *models, "--data", str(folder), "--label", "stage 1", "--label", "stage [b]2", "--languages", "zh, fr",
-        "--left-out", "4", "--json", str(written), "--markdown", str(tables),
+        "--left-out", "4", "--json", str(written), "--report", str(tables),
     )  # fmt: skip
     assert code == 0, err
     for words in ("Summary", "Photographs, with templates", "Full-size", "Drawings", "every 4th name", "stage [b]2"):
@@ -70,7 +70,7 @@ def test_models_are_measured_shown_and_written(run: Run, models: list[str], fold
 
 def test_the_figures_are_those_of_the_model_itself(models: list[str], folder: Path, tmp_path: Path) -> None:
     """Top-1 by `evaluate` equals what `Encoder.classify` says, image by image."""
-    from altclip.evaluate.sets import open_data
+    from altclip.evaluate.mini.data import open_data
 
     report = evaluate_models(models[:1], folder, Settings(("en",)), cache=tmp_path)
     data, encoder = open_data(folder, "twemoji"), Encoder(models[0])
@@ -114,7 +114,7 @@ def test_without_data_it_says_what_it_needs(run: Run) -> None:
         (["MODEL", "MODEL"], 2, "models of one label"),
         (["MODEL", "--device", "toaster"], 2, "toaster"),
         (["MODEL", "--json", "no/such/folder/out.json"], 2, "cannot be written"),
-        (["MODEL", "--markdown", "."], 2, "cannot be written"),
+        (["MODEL", "--report", "."], 2, "cannot be written"),
         (["./no-such-model"], 1, "no-such-model"),
         (["MODEL", "./no-such-model"], 1, "no-such-model"),
         (["MODEL", "--languages", "ko"], 1, "no name in ko"),
@@ -153,15 +153,15 @@ def test_an_old_report_stays_whole_if_the_new_one_cannot_be_written(
 ) -> None:
     written = tmp_path / "out.json"
     written.write_text("old", encoding="utf-8")
-    real = Path.write_text
+    real = Path.write_bytes
 
-    def full_disk(self: Path, text: str, **options: str) -> int:
+    def full_disk(self: Path, content: bytes) -> int:
         if self.parent == tmp_path:
-            real(self, text[:50], **options)
+            real(self, content[:50])
             raise OSError(28, "No space left on device")
-        return real(self, text, **options)
+        return real(self, content)
 
-    monkeypatch.setattr(Path, "write_text", full_disk)
+    monkeypatch.setattr(Path, "write_bytes", full_disk)
     code, _, err = run(models[0], "--data", str(folder), "--languages", "zh", "--json", str(written))
     assert code == 1
     assert "No space left" in err

@@ -8,7 +8,7 @@ import pytest
 
 from altclip.data.leftout import left_out_pairs
 from altclip.errors import DataError, UsageError
-from altclip.evaluate.sets import WANTED, digest, open_data
+from altclip.evaluate.mini.data import WANTED, digest, open_data
 from altclip.languages import LANGUAGES
 from altclip.processing import open_image
 from tests.evaluate.made import CLASSES, CONCEPTS, STYLES, VALIDATION, png, write_lines, write_rows

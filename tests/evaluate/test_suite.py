@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from altclip.errors import DataError, UsageError
-from altclip.evaluate.results import Result
-from altclip.evaluate.sets import MiniData, open_data
-from altclip.evaluate.suite import Settings, choose_languages, measure
+from altclip.evaluate.mini.data import MiniData, open_data
+from altclip.evaluate.mini.measures import Settings, choose_languages, measure
+from altclip.evaluate.mini.results import Result
 from altclip.languages import LANGUAGES
 from tests.evaluate.made import ColourModel
 

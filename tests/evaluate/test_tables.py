@@ -9,10 +9,11 @@ from dataclasses import replace
 import pytest
 
 from altclip.errors import UsageError
-from altclip.evaluate.report import Model, Report, labels_for
-from altclip.evaluate.results import Result
-from altclip.evaluate.suite import Settings
-from altclip.evaluate.tables import Table, markdown, shown, tables
+from altclip.evaluate.mini.measures import Settings
+from altclip.evaluate.mini.report import Model, Report
+from altclip.evaluate.mini.results import Result
+from altclip.evaluate.mini.tables import shown, tables
+from altclip.evaluate.tables import Table, labels_for, markdown
 from altclip.metrics import Estimate
 
 NAN = Estimate(math.nan, math.nan, math.nan)

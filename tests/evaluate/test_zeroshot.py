@@ -9,9 +9,10 @@ import pytest
 from numpy.typing import NDArray
 
 from altclip.errors import DataError
-from altclip.evaluate import zeroshot
-from altclip.evaluate.results import Result
-from altclip.evaluate.zeroshot import Embedded, Named, left_out, paired_hits, zero_shot
+from altclip.evaluate.embedding import Embedded, Named
+from altclip.evaluate.mini import zeroshot
+from altclip.evaluate.mini.results import Result
+from altclip.evaluate.mini.zeroshot import left_out, paired_hits, zero_shot
 from altclip.metrics import Estimate, ratio, wilson
 
 KEYS = ("a", "b", "c", "d", "e", "f", "g")

@@ -27,6 +27,7 @@ COMMANDS: Final[dict[str, str]] = {
     "merge": "Blend a model with its fine-tuned form, or merge an adapter.",
     "probe": "Measure a linear classifier on frozen image embeddings.",
     "evaluate": "Measure a model: zero-shot classification and retrieval.",
+    "compare": "Tell what changed between two evaluations, and what is noise.",
     "convert": "Write a model as a folder that another tool opens.",
     "info": "Tell what a model is, what it can do, and under which licence.",
 }

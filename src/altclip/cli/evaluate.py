@@ -1,22 +1,20 @@
-"""`altclip evaluate`: models measured side by side, as tables on the terminal, Markdown and JSON."""
+"""`altclip evaluate`: models measured side by side, as tables on the terminal, JSON, Markdown and an HTML page."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final, TypedDict
+from typing import Annotated, Final, TypedDict
 
 import typer
 
-from altclip.cli.output import escape, plain, progress_console, results
+from altclip.cli.output import escape, progress_console
+from altclip.cli.reporting import check_targets, heading, show_tables, write_json, write_markdown, write_suite
 from altclip.errors import UsageError
 
-if TYPE_CHECKING:
-    from altclip.evaluate import DatasetReport, Report, Table
-
 EXAMPLE: Final = (
-    "altclip evaluate run/distill/model mini --label 'stage 1' --label 'stage 2' --data data --json out.json"
+    "altclip evaluate run/distill/model mini --label 'stage 1' --label 'stage 2' --suite mini --root data "
+    "--json out.json --report out.html"
 )
 
 
@@ -25,11 +23,16 @@ def command(
     data: Annotated[
         Path | None,
         typer.Option(
-            "--data", "--root", help="Folder with photos/ and emoji/, as docs/mini-data.md says; or the set's folder."
+            "--data",
+            "--root",
+            help="Folder with photos/ and emoji/, as docs/mini-data.md says; or of the sets.",
         ),
     ] = None,
     dataset: Annotated[
         str, typer.Option(help="A benchmark set in --root, such as flickr30k_cn; docs/evaluation.md lists them.")
+    ] = "",
+    suite: Annotated[
+        str, typer.Option(help="A TOML file that lists several sets, or mini; folders in it are told from --root.")
     ] = "",
     label: Annotated[list[str] | None, typer.Option(help="What to call a model; once for each, in order.")] = None,
     languages: Annotated[
@@ -38,7 +41,9 @@ def command(
     style: Annotated[str, typer.Option(help="Style of the drawings: twemoji, noto or openmoji.")] = "twemoji",
     left_out: Annotated[int, typer.Option(min=0, help="N, if training left out every N-th name; measures those.")] = 0,
     json_file: Annotated[Path | None, typer.Option("--json", help="File to write every figure to.")] = None,
-    markdown_file: Annotated[Path | None, typer.Option("--markdown", help="File to write the tables to.")] = None,
+    reports: Annotated[
+        list[Path] | None, typer.Option("--report", help="A .md or .html file to write; repeatable.")
+    ] = None,
     cache: Annotated[
         Path | None, typer.Option(help="Folder for image embeddings; your cache folder if left out.")
     ] = None,
@@ -46,40 +51,39 @@ def command(
 ) -> None:
     """Measure models side by side: zero-shot classification and retrieval, by language, with 95 % intervals.
 
-    Photographs of 200 classes, by names alone and with templates; full-size photographs; drawings found by name; each
-    other language over English on the names that both have. With --dataset NAME --root DIR: a benchmark set, as its
-    authors hand it out, in every language that it has, beside the published figures.
+    With --data alone: photographs of 200 classes, by names alone and with templates; full-size photographs; drawings
+    found by name; each other language over English on the names that both have. With --dataset NAME --root DIR: a set
+    as its authors hand it out, in every language that it has, beside the published figures. With --suite: several.
     """
-    for path in (json_file, markdown_file):
-        _check_target(path)
+    from altclip.prompts import split_labels
+
     options: _Shared = {"labels": label or (), "cache": cache, "device": device, "report": _say}
-    if dataset:
-        if data is None or style != "twemoji" or left_out:
-            raise UsageError(
-                "--dataset needs --root DIR, the folder with its files, and takes no --style or --left-out"
-            )
-        _on_dataset(models, dataset, data, languages, options, json_file, markdown_file)
+    asked, written = split_labels(languages), (json_file, list(reports or ()))
+    if dataset or suite:
+        if (dataset and suite) or style != "twemoji" or left_out:
+            raise UsageError("one of --dataset and --suite, without --style and --left-out, which are of --data alone")
+        check_targets(*written)
+        _on_suite(models, dataset, suite, data, asked, options, *written)
         return
+    check_targets(*written, page=False)
     if data is None:
         raise UsageError(
             "evaluate needs --data DIR, a folder with photos/val.parquet, photos/classes.jsonl, photos/full_size, "
             "emoji/images.parquet and emoji/concepts.jsonl; docs/mini-data.md tells where each is had"
         )
-    from altclip.evaluate import Settings, evaluate_models, markdown, tables
-    from altclip.evaluate.suite import choose_languages
-    from altclip.prompts import split_labels
+    from altclip.evaluate import Settings, evaluate_models, tables
+    from altclip.evaluate.mini.measures import choose_languages
 
-    settings = Settings(choose_languages(split_labels(languages)), style, left_out)
-    report = evaluate_models(models, data, settings, **options)
+    report = evaluate_models(models, data, Settings(choose_languages(asked), style, left_out), **options)
     made = tables(report)
-    for table in made:
-        _show(table)
-    _write(json_file, json.dumps(report.to_dict(), ensure_ascii=False, indent=1, allow_nan=False) + "\n")
-    _write(markdown_file, _heading(report) + markdown(made))
+    show_tables(made)
+    write_json(json_file, report.to_dict())
+    for path in written[1]:
+        write_markdown(path, heading(report), made)
 
 
 class _Shared(TypedDict):
-    """What both kinds of evaluation take."""
+    """What every kind of evaluation takes."""
 
     labels: Sequence[str]
     cache: Path | None
@@ -91,84 +95,31 @@ def _say(line: str) -> None:
     progress_console().print(escape(line))
 
 
-def _on_dataset(
-    models: list[str],
-    name: str,
-    root: Path,
-    languages: str,
+def _on_suite(
+    models: Sequence[str],
+    dataset: str,
+    suite: str,
+    root: Path | None,
+    languages: Sequence[str],
     options: _Shared,
     json_file: Path | None,
-    markdown_file: Path | None,
+    reports: Sequence[Path],
 ) -> None:
-    """One benchmark set: tables, what was left out, JSON and Markdown."""
-    from altclip.evaluate import dataset_tables, evaluate_dataset, markdown
-    from altclip.prompts import split_labels
+    """One benchmark set or several: tables, what was left out, and files."""
+    from altclip.evaluate import evaluate_suite, read_suite, set_tables, suite_of
 
-    report = evaluate_dataset(models, name, root, split_labels(languages), **options)
-    made = dataset_tables(report)
-    for table in made:
-        _show(table)
-    for note in report.notes:
-        _say(note)
-    _write(json_file, json.dumps(report.to_dict(), ensure_ascii=False, indent=1, allow_nan=False) + "\n")
-    _write(markdown_file, _dataset_heading(report) + markdown(made))
-
-
-def _dataset_heading(report: DatasetReport) -> str:
-    """What the figures were made with and on, and what was left out."""
-    made_with = ", ".join(f"{name} {number}" for name, number in report.versions.items())
-    lines = [
-        f"# {report.title}",
-        "",
-        "Shares in percent, with 95 % intervals; rows marked (published) are printed as their authors give them.",
-        f"Made with {made_with}; commit {report.commit or 'unknown'}.",
-        "",
-        *(f"- {plain(model.label)}: {plain(model.source)}, digest {model.digest[:16]}" for model in report.models),
-        f"- {report.data['images']:,} images, SHA-256 {str(report.data['digest'])[:16]}",
-        *(f"- {plain(note)}" for note in report.notes),
-    ]
-    return "\n".join([*lines, "", ""])
-
-
-def _show(table: Table) -> None:
-    from rich import box
-    from rich.table import Table as RichTable
-
-    drawn = RichTable(title=escape(table.title), title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
-    for column in table.columns:
-        drawn.add_column(escape(column), overflow="fold")
-    for row in table.rows:
-        drawn.add_row(*map(escape, row))
-    results().print(drawn)
-
-
-def _heading(report: Report) -> str:
-    """What the figures were made with and on."""
-    made_with = ", ".join(f"{name} {number}" for name, number in report.versions.items())
-    lines = [
-        "# Evaluation",
-        "",
-        "Shares in percent, with 95 % intervals: Wilson for shares, paired bootstrap for ratios.",
-    ]
-    lines += [f"Made with {made_with}; commit {report.commit or 'unknown'}.", ""]
-    lines += [f"- {plain(model.label)}: {plain(model.source)}, digest {model.digest[:16]}" for model in report.models]
-    lines += [f"- {name}: SHA-256 {digest[:16]}" for name, digest in report.data.items()]
-    return "\n".join([*lines, "", ""])
-
-
-def _check_target(path: Path | None) -> None:
-    """A file that cannot be written is better known before the work than after it."""
-    if path is not None and (path.is_dir() or not path.absolute().parent.is_dir()):
-        raise UsageError(f"{path} cannot be written: it is a folder, or the folder it should be in does not exist")
-
-
-def _write(path: Path | None, text: str) -> None:
-    """The whole file or none: written beside, then put in its place."""
-    if path is None:
-        return
-    partial = path.with_name(f".{path.name}.part")
-    try:
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    if dataset:
+        if root is None:
+            raise UsageError("--dataset needs --root DIR, the folder with its files")
+        chosen = suite_of(dataset, root, tuple(languages))
+    else:
+        if languages:
+            raise UsageError("--languages is not for --suite: its file says `languages` for each set")
+        chosen = read_suite(suite, root)
+    report = evaluate_suite(models, chosen, **options)
+    made = [table for of in report.sets for table in set_tables(of)]
+    show_tables(made)
+    for of in report.sets:
+        for note in of.notes:
+            _say(f"{of.title}: {note}")
+    write_suite(report, made, json_file, reports)

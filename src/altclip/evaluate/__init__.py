@@ -1,30 +1,37 @@
-"""How good a model is: zero-shot classification and retrieval in nine languages, models side by side.
+"""How good a model is: zero-shot classification and retrieval in every language of a set, models side by side.
 
-On the bundled model's own data: `sets` reads, `embedding` runs the model, `zeroshot` and `drawings` are pure tasks,
-`suite` names what is measured, `run` measures models, `report` and `tables` put them side by side.
-
-On benchmark sets: `benchmarks` reads them as their authors hand them out, `captioned` and `labelled` are pure tasks,
-`dataset_run` measures models, `dataset_report` puts them beside the rows of `published`.
+`benchmarks` reads sets as their authors hand them out; `suites` measures models on one or several, puts them beside
+published rows and compares reports; `page` makes a report one HTML file; `mini` measures the bundled model on its own
+data, against what it must reach. `embedding` runs a model for all of them.
 """
 
-from altclip.evaluate.dataset_report import DatasetReport, dataset_tables
-from altclip.evaluate.dataset_run import evaluate_dataset
-from altclip.evaluate.report import Model, Report
-from altclip.evaluate.results import Result
-from altclip.evaluate.run import evaluate_models
-from altclip.evaluate.suite import Settings
-from altclip.evaluate.tables import Table, markdown, tables
+from altclip.evaluate.mini.measures import Settings
+from altclip.evaluate.mini.report import Model, Report
+from altclip.evaluate.mini.results import Result
+from altclip.evaluate.mini.run import evaluate_models
+from altclip.evaluate.mini.tables import tables
+from altclip.evaluate.suites.compare import Comparison, compare
+from altclip.evaluate.suites.report import SuiteReport
+from altclip.evaluate.suites.run import evaluate_suite
+from altclip.evaluate.suites.suite import Suite, read_suite, suite_of
+from altclip.evaluate.suites.tables import set_tables
+from altclip.evaluate.tables import Table, markdown
 
 __all__ = [
-    "DatasetReport",
+    "Comparison",
     "Model",
     "Report",
     "Result",
     "Settings",
+    "Suite",
+    "SuiteReport",
     "Table",
-    "dataset_tables",
-    "evaluate_dataset",
+    "compare",
     "evaluate_models",
+    "evaluate_suite",
     "markdown",
+    "read_suite",
+    "set_tables",
+    "suite_of",
     "tables",
 ]

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final, Literal, Protocol, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from altclip import prompts
 from altclip.data.cache import cached_embeddings
 from altclip.data.labels import Labels
 from altclip.errors import DataError, InputError
-from altclip.evaluate.results import Prompts
-from altclip.evaluate.sets import ImageSet
-from altclip.evaluate.zeroshot import Embedded, Named
+from altclip.evaluate.images import ImageSet
 from altclip.languages import Language
 from altclip.metrics import Embeddings, class_embeddings
 
+Prompts = Literal["names", "templates"]
+PROMPTS: Final[tuple[Prompts, ...]] = ("names", "templates")
 OnError = Callable[[int, InputError], object]
 _KEPT_AT_ONCE: Final = 1024  # images whose embeddings a killed run does not lose
 
@@ -27,6 +29,34 @@ class Embedder(Protocol):
 
     def encode_images(self, images: Iterable[Any], *, on_error: OnError | None = None) -> Embeddings: ...
     def encode_texts(self, texts: Sequence[str]) -> Embeddings: ...
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """Images as embeddings (N, D), and what each shows: its class or concept."""
+
+    embeddings: Embeddings
+    keys: NDArray[np.str_]
+
+    def of(self, keys: Collection[str]) -> NDArray[np.int64]:
+        """Indices of the images that show one of `keys`."""
+        return np.flatnonzero(np.isin(self.keys, list(keys)))
+
+
+@dataclass(frozen=True)
+class Named:
+    """The classes that one language has a name for: keys, names and the names' embeddings (C, D), row by row."""
+
+    keys: tuple[str, ...]
+    names: tuple[str, ...]
+    embeddings: Embeddings
+
+    def among(self, keys: Collection[str]) -> Self:
+        """Those of `keys` alone."""
+        kept = [row for row, key in enumerate(self.keys) if key in keys]
+        return type(self)(
+            tuple(self.keys[row] for row in kept), tuple(self.names[row] for row in kept), self.embeddings[kept]
+        )
 
 
 def embed_images(encoder: Embedder, images: ImageSet, cache: Path | None = None, key: Sequence[str] = ()) -> Embedded:

@@ -11,7 +11,7 @@ from altclip.metrics.classification import (
     classification,
     mean_per_class,
 )
-from altclip.metrics.intervals import Estimate, ratio, resampled_means, wilson
+from altclip.metrics.intervals import Estimate, estimate, paired_differences, ratio, resampled_means, wilson
 from altclip.metrics.probes import neighbour_votes
 from altclip.metrics.ranking import (
     Ranks,
@@ -50,10 +50,12 @@ __all__ = [
     "calibration_error",
     "class_embeddings",
     "classification",
+    "estimate",
     "groups_of",
     "mean_per_class",
     "neighbour_votes",
     "normalised",
+    "paired_differences",
     "ranks_of_places",
     "ratio",
     "resampled_means",

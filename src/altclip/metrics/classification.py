@@ -24,12 +24,16 @@ _BINS: Final = 15
 
 @dataclass(frozen=True)
 class Classification:
-    """top: accuracy within the first k, by k; calibration_error: expected, over 15 bins of confidence."""
+    """top: accuracy within the first k, by k; calibration_error: expected, over 15 bins of confidence.
+
+    ranks: of the right class (N,), 0 being first; nearest: the class (N,) that each image was taken for.
+    """
 
     top: dict[int, Estimate]
     mean_per_class: Estimate
     calibration_error: float
     ranks: Ranks
+    nearest: NDArray[np.int64]
 
 
 def class_embeddings(prompts: Embeddings, counts: Sequence[int]) -> Embeddings:
@@ -80,8 +84,9 @@ def classification(
     if not len(ranks):
         raise UsageError("no images to classify: expected one or more")
     tops = {k: wilson(int((ranks < k).sum()), len(ranks)) for k in ks if k < len(classes)}
-    error = calibration_error(confidences(images, classes, scale), ranks == 0)
-    return Classification(tops, mean_per_class(ranks == 0, wanted), error, ranks)
+    sure, nearest = answers(images, classes, scale)
+    error = calibration_error(sure, ranks == 0)
+    return Classification(tops, mean_per_class(ranks == 0, wanted), error, ranks, nearest)
 
 
 def mean_per_class(hits: NDArray[np.bool_], wanted: ArrayLike, samples: int = 10_000, seed: int = 0) -> Estimate:
@@ -98,11 +103,16 @@ def mean_per_class(hits: NDArray[np.bool_], wanted: ArrayLike, samples: int = 10
     return estimate(float(shares.mean()), drawn.mean(axis=1))
 
 
-def confidences(images: Embeddings, classes: Embeddings, scale: float) -> NDArray[np.float32]:
-    """The highest probability (N,) that the softmax of scaled cosines gives each image; in chunks."""
+def answers(images: Embeddings, classes: Embeddings, scale: float) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """The highest probability (N,) that the softmax of scaled cosines gives each image, and its class (N,); in chunks.
+
+    Of equal classes the first.
+    """
     images, classes = finite(images, "images"), finite(classes, "classes")
-    parts = [_highest(scores * np.float32(scale)) for _, scores in products(images, classes)]
-    return np.concatenate(parts) if parts else np.zeros(0, np.float32)
+    parts = [(_highest(scores * np.float32(scale)), scores.argmax(axis=1)) for _, scores in products(images, classes)]
+    if not parts:
+        return np.zeros(0, np.float32), np.zeros(0, np.int64)
+    return np.concatenate([sure for sure, _ in parts]), np.concatenate([told for _, told in parts])
 
 
 def calibration_error(confidence: NDArray[Any], hits: NDArray[np.bool_], bins: int = _BINS) -> float:

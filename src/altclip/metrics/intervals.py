@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -61,6 +61,43 @@ def ratio(part: ArrayLike, base: ArrayLike, samples: int = 10_000, seed: int = 0
     if total[1] == 0 or not len(means):
         return Estimate(math.nan, math.nan, math.nan)
     return estimate(float(total[0] / total[1]), means[:, 0] / means[:, 1])
+
+
+def paired_differences(
+    sides: Sequence[tuple[NDArray[Any], NDArray[Any], NDArray[np.int64]]], samples: int = 1000, seed: int = 0
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """How much the means of what was measured twice on the same queries differ: second less first.
+
+    Args:
+        sides: for each kind of query: first (Q, K), second (Q, K), and the unit (Q,) that each query belongs to. A
+            draw takes a unit with all its queries of all kinds, as they were measured both times.
+        samples: bootstrap samples.
+        seed: of the draws.
+
+    Returns:
+        The differences (K1 + K2 + ...,), kind after kind, and what they were in the samples (S, K1 + K2 + ...).
+
+    Raises UsageError where both times are not of one shape.
+    """
+    for first, second, of in sides:
+        if first.shape != second.shape or len(first) != len(of):
+            raise UsageError(f"{first.shape} and {second.shape} of {len(of)} queries: expected the same queries twice")
+    units = np.unique(np.concatenate([of for _, _, of in sides]))
+    sums = []
+    for first, second, of in sides:
+        columns = np.concatenate([np.ones((len(of), 1)), second.astype(np.float64) - first], axis=1)
+        sums.append(np.zeros((len(units), columns.shape[1])))
+        np.add.at(sums[-1], np.searchsorted(units, of), columns)
+
+    def differences(weights: NDArray[np.float64]) -> NDArray[np.float64]:
+        totals = [weights @ of for of in sums]
+        # a sample of a very small set can hold no query of one kind, and then says nothing
+        totals = [total[np.all([t[:, 0] > 0 for t in totals], axis=0)] for total in totals]
+        return np.concatenate([total[:, 1:] / total[:, :1] for total in totals], axis=1)
+
+    width = sum(of.shape[1] for of in sums)
+    drawn = [differences(weights) for weights in drawn_weights(len(units), samples, seed, width)]
+    return differences(np.ones((1, len(units))))[0], np.concatenate(drawn)
 
 
 def estimate(value: float, resampled: NDArray[np.float64]) -> Estimate:

@@ -14,9 +14,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from altclip.mistakes import nearest
 from altclip.models import PRESETS, TextConfig, VisionConfig
 from altclip.train.config_data import DataConfig, LabelsFile, PairData, ParallelData, names_need_a_file
-from altclip.train.mistakes import nearest
 from altclip.train.sections import Above0, Pattern, Positive, Section, Share
 
 

@@ -12,10 +12,10 @@ from pathlib import Path
 from altclip.data.labels import Labels
 from altclip.data.reading import open_rows
 from altclip.errors import DataError
+from altclip.mistakes import nearest
 from altclip.train.config import Recipe
 from altclip.train.config_data import LabelsFile, PairData
 from altclip.train.leftout import NOTHING, LeftOut
-from altclip.train.mistakes import nearest
 from altclip.train.names import named, pair_labels
 
 _SHOWN = 5

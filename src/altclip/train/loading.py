@@ -11,8 +11,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from altclip.errors import ConfigError, UsageError
+from altclip.mistakes import nearest, problems_of
 from altclip.train.config import Recipe
-from altclip.train.mistakes import nearest, problems_of
 from altclip.train.surgery import swap_towers
 
 

@@ -22,7 +22,7 @@ from altclip.data.pairs import image_bytes
 from altclip.data.reading import class_names, open_rows
 from altclip.errors import DataError, UsageError
 from altclip.evaluate.embedding import Embedder, embed_images
-from altclip.evaluate.sets import ImageSet
+from altclip.evaluate.images import ImageSet
 from altclip.metrics import Embeddings, Estimate, wilson
 
 STRENGTHS: Final = tuple(10.0**-power for power in range(1, 8))

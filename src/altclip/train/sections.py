@@ -20,7 +20,7 @@ from pydantic import (
     model_validator,
 )
 
-from altclip.train.mistakes import detail
+from altclip.mistakes import detail
 
 
 def _compiles(pattern: str) -> str:

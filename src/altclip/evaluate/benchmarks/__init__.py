@@ -3,12 +3,13 @@
 `BENCHMARKS` has a row for each set by name; `open_benchmark` reads one.
 """
 
+from altclip.evaluate.benchmarks.bundled import BUNDLED
 from altclip.evaluate.benchmarks.captioned import CAPTIONED
 from altclip.evaluate.benchmarks.catalogue import Benchmark, Content, Form, Wanted, open_benchmark
 from altclip.evaluate.benchmarks.content import Caption, Captions, CaptionSet, LabelledSet
 from altclip.evaluate.benchmarks.labelled import LABELLED
 
-BENCHMARKS: dict[str, Benchmark] = {row.name: row for row in (*CAPTIONED, *LABELLED)}
+BENCHMARKS: dict[str, Benchmark] = {row.name: row for row in (*CAPTIONED, *LABELLED, *BUNDLED)}
 
 __all__ = [
     "BENCHMARKS",

@@ -64,8 +64,11 @@ class Benchmark:
     split: str = "test"
 
 
-def open_benchmark(row: Benchmark, root: Path, languages: Sequence[str] = ()) -> Content:
+def open_benchmark(row: Benchmark, root: Path, languages: Sequence[str] = (), partial: bool = False) -> Content:
     """Read the set in the folder `root`, in these languages or all that it has.
+
+    partial: images without a caption in one of them stand for choice, and images of classes without a name in one of
+    them are not asked for in it; `notes` says so.
 
     Raises UsageError for a language that it has not, DataError naming what is missing, damaged or of another number.
     """
@@ -74,7 +77,7 @@ def open_benchmark(row: Benchmark, root: Path, languages: Sequence[str] = ()) ->
     asked = tuple(languages) or row.languages
     form = _form(row, root, asked)
     found = {wanted.key: path for wanted in form.for_languages(asked) if (path := wanted.found(root))}
-    content = form.read(Request(row.name, root, found, asked))
+    content = form.read(Request(row.name, root, found, asked, partial))
     _check_counts(row, content)
     return content
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from altclip.data.labels import Labels
 from altclip.errors import DataError
-from altclip.evaluate.sets import ImageSet
+from altclip.evaluate.images import ImageSet
 
 _SHOWN: Final = 5
 
@@ -98,25 +98,32 @@ def caption_set(
     return CaptionSet(images.name, images, made, distractors, folds, tuple(notes))
 
 
-def labelled_set(images: ImageSet, names: Mapping[str, Mapping[str, str]], notes: Sequence[str] = ()) -> LabelledSet:
+def labelled_set(
+    images: ImageSet, names: Mapping[str, Mapping[str, str]], notes: Sequence[str] = (), *, partial: bool = False
+) -> LabelledSet:
     """Put together and check; `names` are by language and class. Names of classes that no image shows are left out.
 
-    Raises DataError for no images, no names, or a class that has images and no name in a language.
+    partial: images of classes without a name in a language are not asked for in it, and `notes` says so.
+    Raises DataError for no images, no names, or, unless `partial`, a class that has images and no name in a language.
     """
     if not len(images) or not names:
         raise DataError(f"{images.name} has {len(images)} images and names in {len(names)} languages: it needs both")
     counts = Counter(images.keys)
     for language, by_class in names.items():
         lost = [f"{key} ({count} images)" for key, count in counts.items() if not by_class.get(key, "").strip()]
+        told = f"{images.name}: {len(lost)} of {len(counts)} classes have no name in {language}: {shown(lost)}"
+        if lost and (not partial or len(lost) == len(counts)):
+            raise DataError(f"{told}; add them, or leave the language out")
         if lost:
-            raise DataError(
-                f"{images.name}: {len(lost)} of {len(counts)} classes have no name in {language}: {shown(lost)}; "
-                "add them, or leave the language out"
-            )
+            notes = [*notes, f"{told}; these images are not asked for in it"]
     listed = list(dict.fromkeys(key for by_class in names.values() for key in by_class))
     if others := [key for key in listed if key not in counts]:
         notes = [*notes, f"{len(others)} names of classes that no image shows left out: {shown(others)}"]
-    labels = {key: {language: (of[key].strip(),) for language, of in names.items()} for key in listed if key in counts}
+    labels = {
+        key: {language: (of[key].strip(),) for language, of in names.items() if of.get(key, "").strip()}
+        for key in listed
+        if key in counts
+    }
     return LabelledSet(images.name, images, Labels(labels), tuple(notes))
 
 

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from altclip.errors import DataError
 from altclip.evaluate.benchmarks.content import shown
-from altclip.evaluate.sets import ImageSet
+from altclip.evaluate.images import ImageSet
 
 IMAGE_SUFFIXES: Final = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
 # str.splitlines would also part a caption at a form feed or a Unicode line separator in it

@@ -9,12 +9,16 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Request:
-    """found: a path for each key that the reader's form wants; keys that begin with `images` are folders of images."""
+    """found: a path for each key that the reader's form wants; keys that begin with `images` are folders of images.
+
+    partial: what lacks a caption or name in one of the languages is left out by name instead of refused.
+    """
 
     name: str
     root: Path
     found: Mapping[str, Path]
     languages: tuple[str, ...]
+    partial: bool = False
 
     @property
     def images(self) -> list[Path]:

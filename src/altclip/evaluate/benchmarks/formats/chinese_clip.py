@@ -17,7 +17,7 @@ from altclip.errors import DataError
 from altclip.evaluate.benchmarks.content import Caption, CaptionSet, caption_set
 from altclip.evaluate.benchmarks.files import digest_files, read_json_lines
 from altclip.evaluate.benchmarks.request import Request
-from altclip.evaluate.sets import ImageSet
+from altclip.evaluate.images import ImageSet
 
 
 def read(request: Request, *, distractors: bool = False) -> CaptionSet:

@@ -16,7 +16,7 @@ from altclip.errors import DataError
 from altclip.evaluate.benchmarks.content import LabelledSet, labelled_set
 from altclip.evaluate.benchmarks.files import digest_files
 from altclip.evaluate.benchmarks.request import Request
-from altclip.evaluate.sets import ImageSet
+from altclip.evaluate.images import ImageSet
 from altclip.prompts import label_set
 from altclip.prompts.catalogue import check_language
 

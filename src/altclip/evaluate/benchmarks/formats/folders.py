@@ -12,7 +12,7 @@ from altclip.evaluate.benchmarks.content import LabelledSet, labelled_set, shown
 from altclip.evaluate.benchmarks.files import IMAGE_SUFFIXES, digest_files
 from altclip.evaluate.benchmarks.formats.names import SYNSETS, class_names, synsets
 from altclip.evaluate.benchmarks.request import Request
-from altclip.evaluate.sets import ImageSet
+from altclip.evaluate.images import ImageSet
 
 
 def read(request: Request) -> LabelledSet:
@@ -35,7 +35,7 @@ def read(request: Request) -> LabelledSet:
     others = [f"{file.parent.name}/{file.name}" for file in files if file.suffix.lower() not in IMAGE_SUFFIXES]
     notes = [f"{len(others)} files that are no images left out: {shown(others)}"] if others else []
     images = ImageSet(request.name, paths.__getitem__, tuple(p.parent.name for p in paths), digest_files(paths))
-    return labelled_set(images, names, notes)
+    return labelled_set(images, names, notes, partial=request.partial)
 
 
 def _listed(root: Path, keys: list[str]) -> list[str]:

@@ -19,7 +19,7 @@ from altclip.evaluate.benchmarks.content import Caption, CaptionSet, LabelledSet
 from altclip.evaluate.benchmarks.files import IMAGE_SUFFIXES, digest_files
 from altclip.evaluate.benchmarks.formats.names import class_names, name_files
 from altclip.evaluate.benchmarks.request import Request
-from altclip.evaluate.sets import ImageSet
+from altclip.evaluate.images import ImageSet
 
 _IMAGES: Final = ("image", "jpg", "jpeg", "png", "webp", "image_path", "file_name", "filename", "path")
 _IDS: Final = ("id", "image_id", "key", "__key__")
@@ -40,7 +40,8 @@ def read_captions(request: Request) -> CaptionSet:
         for language, text in _texts(path, key, row, columns):
             captions.setdefault(language, []).append(Caption(text, (key,), f"row of {key}"))
     wanted = request.languages or tuple(captions)
-    return caption_set(images, {language: captions.get(language, []) for language in wanted})
+    listed = {language: captions.get(language, []) for language in wanted}
+    return caption_set(images, listed, distractors=request.partial)
 
 
 def read_labels(request: Request) -> LabelledSet:
@@ -56,7 +57,7 @@ def read_labels(request: Request) -> LabelledSet:
         found = class_names(folder, names or sorted(set(keys), key=_by_number), request.languages)
     else:
         found = {(request.languages or ("en",))[0]: {key: key for key in dict.fromkeys(keys)}}
-    return labelled_set(images, found)
+    return labelled_set(images, found, partial=request.partial)
 
 
 def _images(request: Request, rows: Any) -> ImageSet:

@@ -20,7 +20,7 @@ from altclip.evaluate.benchmarks.content import Caption, CaptionSet, LabelledSet
 from altclip.evaluate.benchmarks.files import IMAGE_SUFFIXES, digest_files, read_text
 from altclip.evaluate.benchmarks.formats.names import class_names
 from altclip.evaluate.benchmarks.request import Request
-from altclip.evaluate.sets import ImageSet
+from altclip.evaluate.images import ImageSet
 
 
 @dataclass(frozen=True)

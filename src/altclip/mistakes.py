@@ -1,4 +1,4 @@
-"""Mistakes of a recipe in words: where each is, what it is, and what was probably meant."""
+"""Mistakes of a TOML file in words: where each is, what it is, and what was probably meant."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ def detail(kind: str, message: str, place: tuple[int | str, ...], value: Any) ->
     return InitErrorDetails(type=PydanticCustomError(kind, plain), loc=place, input=value)
 
 
-def problems_of(error: ValidationError, root: type[BaseModel]) -> list[str]:
-    """Every mistake in a line: where it is, what it is, and for an unknown key the nearest known one."""
+def problems_of(error: ValidationError, root: type[BaseModel], whole: str = "the recipe") -> list[str]:
+    """Every mistake in a line: where it is (`whole` for the file), what it is, for an unknown key the nearest known."""
     problems = []
     for mistake in error.errors():
         *above, last = mistake["loc"] or ("",)
-        place = ".".join(map(str, mistake["loc"])) or "the recipe"
+        place = ".".join(map(str, mistake["loc"])) or whole
         if mistake["type"] == "extra_forbidden":
             problems.append(f"{place}: no such key{nearest(str(last), _known(root, above))}")
         elif mistake["type"] in ("missing", "needs"):

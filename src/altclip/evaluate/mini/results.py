@@ -6,12 +6,11 @@ import math
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
+from altclip.evaluate.embedding import Prompts
 from altclip.metrics import Estimate, Ranks, wilson
 
 Task = Literal["photographs", "full size", "drawings", "left out"]
-Prompts = Literal["names", "templates"]
 
-PROMPTS: Final[tuple[Prompts, ...]] = ("names", "templates")
 OVER_ENGLISH: Final = "over English"
 ALL_LANGUAGES: Final = "all"
 LEFT_OUT: Final = "left out"

@@ -10,9 +10,10 @@ from altclip.checkpoints import resolve
 from altclip.encoder import Encoder
 from altclip.errors import UsageError
 from altclip.evaluate.facts import cache_folder, commit, versions
-from altclip.evaluate.report import Model, Report, labels_for
-from altclip.evaluate.sets import MiniData, open_data
-from altclip.evaluate.suite import Settings, measure
+from altclip.evaluate.mini.data import MiniData, open_data
+from altclip.evaluate.mini.measures import Settings, measure
+from altclip.evaluate.mini.report import Model, Report
+from altclip.evaluate.tables import labels_for
 
 Say = Callable[[str], None]
 

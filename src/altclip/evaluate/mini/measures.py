@@ -8,11 +8,11 @@ from pathlib import Path
 
 from altclip.data.leftout import left_out_pairs
 from altclip.errors import UsageError
-from altclip.evaluate.drawings import find_drawings
-from altclip.evaluate.embedding import Embedder, embed_images, embed_labels
-from altclip.evaluate.results import PROMPTS, Result
-from altclip.evaluate.sets import MiniData
-from altclip.evaluate.zeroshot import left_out, zero_shot
+from altclip.evaluate.embedding import PROMPTS, Embedder, embed_images, embed_labels
+from altclip.evaluate.mini.data import MiniData
+from altclip.evaluate.mini.drawings import find_drawings
+from altclip.evaluate.mini.results import Result
+from altclip.evaluate.mini.zeroshot import left_out, zero_shot
 from altclip.languages import LANGUAGES, Language
 
 

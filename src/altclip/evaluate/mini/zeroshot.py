@@ -8,44 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from altclip.errors import DataError
-from altclip.evaluate.results import ALL_LANGUAGES, LEFT_OUT, OTHERS, OVER_ENGLISH, Prompts, Result, Task, shares
-from altclip.metrics import Embeddings, Ranks, best_ranks, groups_of, ratio
+from altclip.evaluate.embedding import Embedded, Named, Prompts
+from altclip.evaluate.mini.results import ALL_LANGUAGES, LEFT_OUT, OTHERS, OVER_ENGLISH, Result, Task, shares
+from altclip.metrics import Ranks, best_ranks, groups_of, ratio
 
 TOP: dict[int, str] = {1: "top-1", 5: "top-5"}
-
-
-@dataclass(frozen=True)
-class Embedded:
-    """Images as embeddings (N, D), and what each shows: its class or concept."""
-
-    embeddings: Embeddings
-    keys: NDArray[np.str_]
-
-    def of(self, keys: Collection[str]) -> NDArray[np.int64]:
-        """Indices of the images that show one of `keys`."""
-        return np.flatnonzero(np.isin(self.keys, list(keys)))
-
-
-@dataclass(frozen=True)
-class Named:
-    """The classes that one language has a name for: keys, names and the names' embeddings (C, D), row by row."""
-
-    keys: tuple[str, ...]
-    names: tuple[str, ...]
-    embeddings: Embeddings
-
-    def among(self, keys: Collection[str]) -> Self:
-        """Those of `keys` alone."""
-        kept = [row for row, key in enumerate(self.keys) if key in keys]
-        return type(self)(
-            tuple(self.keys[row] for row in kept), tuple(self.names[row] for row in kept), self.embeddings[kept]
-        )
 
 
 def class_ranks(images: Embedded, shown: NDArray[np.int64], classes: Named) -> Ranks:

@@ -1,4 +1,4 @@
-"""Retrieval on a set with captions, in each of its languages: from embeddings to figures.
+"""Retrieval on a set with captions, in each of its languages: from embeddings to findings.
 
 Where every language captions the images in the same order, text to text is measured too: a caption's translation is to
 be found among all English ones, and the other way.
@@ -6,21 +6,24 @@ be found among all English ones, and the other way.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
 from altclip.evaluate.benchmarks import Captions, CaptionSet
-from altclip.evaluate.figures import MEAN_RECALL, Figure, exact
+from altclip.evaluate.suites.figures import MEAN_RECALL, Figure, exact
+from altclip.evaluate.suites.findings import Findings
+from altclip.evaluate.suites.outcomes import Kind, Outcome
+from altclip.evaluate.suites.sights import Item, Sheet, sheet
 from altclip.metrics import (
     Direction,
     Embeddings,
+    Ranks,
     RetrievalRanks,
     alignment,
     retrieval_figures,
     retrieval_ranks,
-    share_within,
     translation_ranks,
     wilson,
 )
@@ -28,28 +31,55 @@ from altclip.metrics import (
 KS = (1, 5, 10)
 
 
-def retrieval_of(content: CaptionSet, images: Embeddings, texts: Mapping[str, Embeddings]) -> list[Figure]:
-    """All figures, of images (I, D) and by language of texts (T, D); language by language."""
-    figures = []
+def retrieval_of(content: CaptionSet, images: Embeddings, texts: Mapping[str, Embeddings]) -> Findings:
+    """All that is told of images (I, D) and, by language, texts (T, D); language by language."""
+    findings = Findings()
     for language, captions in content.captions.items():
-        figures += _recalls(content, language, images, texts[language])
-        figures += _spaces(language, images, texts[language], captions)
+        findings += _recalls(content, language, images, texts[language])
+        findings += Findings(_spaces(language, images, texts[language], captions))
         if language != "en" and _parallel(captions, content.captions.get("en")):
-            figures += _translations(language, texts, content.captions)
-    return figures
+            findings += _translations(language, texts, content.captions)
+    return findings
 
 
-def _recalls(content: CaptionSet, language: str, images: Embeddings, texts: Embeddings) -> list[Figure]:
+def _recalls(content: CaptionSet, language: str, images: Embeddings, texts: Embeddings) -> Findings:
     ranks = _ranks(content, content.captions[language].owners, images, texts)
     ks = [k for k in KS if k < min(ranks.images, ranks.texts)]  # a k that takes in every choice says nothing
     if not ks:
-        return []
+        return Findings()
     found = retrieval_figures(ranks, ks)
     figures = [*_direction("T2I", language, found.text_to_image), *_direction("I2T", language, found.image_to_text)]
     if tuple(ks) == KS:
         both = found.text_to_image.queries + found.image_to_text.queries
         figures.append(Figure(language, MEAN_RECALL, found.mean_recall, both, ranks.images))
-    return figures
+    outcomes = (
+        Outcome(language, "T2I", ranks.text_to_image, ranks.text_units, ranks.images),
+        Outcome(language, "I2T", ranks.image_to_text, ranks.image_units, ranks.texts),
+    )
+    # in a part of a set, ranks are not those among all of it
+    sheets = _sheets(content, language, images, texts, ranks) if content.folds == 1 else ()
+    return Findings(figures, outcomes, sheets)
+
+
+def _sheets(
+    content: CaptionSet, language: str, images: Embeddings, texts: Embeddings, ranks: RetrievalRanks
+) -> tuple[Sheet, Sheet]:
+    captions = content.captions[language]
+    of_texts = [[int(owner) for owner in row if owner >= 0] for row in captions.owners]
+    of_images: dict[int, list[int]] = {}
+    for number, owners in enumerate(of_texts):
+        for owner in owners:
+            of_images.setdefault(owner, []).append(number)
+    asked = ranks.image_units
+    all_images = (images, [Item(image=number) for number in range(len(images))])
+    all_texts = (texts, [Item(text=text) for text in captions.texts])
+    asked_images = (images[asked], [Item(image=int(number)) for number in asked])
+    return (
+        sheet(language, "T2I", all_texts, all_images, of_texts, ranks.text_to_image),
+        sheet(
+            language, "I2T", asked_images, all_texts, [of_images[int(number)] for number in asked], ranks.image_to_text
+        ),
+    )
 
 
 def _direction(side: str, language: str, found: Direction) -> list[Figure]:
@@ -89,12 +119,17 @@ def _parallel(captions: Captions, english: Captions | None) -> bool:
     return english is not None and np.array_equal(captions.owners, english.owners)
 
 
-def _translations(language: str, texts: Mapping[str, Embeddings], captions: Mapping[str, Captions]) -> Sequence[Figure]:
+def _translations(language: str, texts: Mapping[str, Embeddings], captions: Mapping[str, Captions]) -> Findings:
     own, english = texts[language], texts["en"]
-    into = translation_ranks(own, english, captions["en"].texts)
-    back = translation_ranks(english, own, captions[language].texts)
-    named = {"to English R@1": into, "from English R@1": back}
-    return [
-        Figure(language, name, wilson(round(share_within(of, 1) * len(of)), len(of)), len(of), len(of))
-        for name, of in named.items()
-    ]
+    units, count = captions[language].owners[:, 0], len(own)
+    named: dict[Kind, Ranks] = {
+        "to English": translation_ranks(own, english, captions["en"].texts),
+        "from English": translation_ranks(english, own, captions[language].texts),
+    }
+    return Findings(
+        [
+            Figure(language, f"{kind} R@1", wilson(int((ranks < 1).sum()), count), count, count)
+            for kind, ranks in named.items()
+        ],
+        [Outcome(language, kind, ranks, units, count) for kind, ranks in named.items()],
+    )

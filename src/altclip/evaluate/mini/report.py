@@ -6,9 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from altclip.errors import UsageError
-from altclip.evaluate.results import Result
-from altclip.evaluate.suite import Settings
+from altclip.evaluate.mini.measures import Settings
+from altclip.evaluate.mini.results import Result
 
 
 @dataclass(frozen=True)
@@ -47,16 +46,3 @@ class Report:
             ],
             "results": [{"model": m.label, **result.to_dict()} for m in self.models for result in m.results],
         }
-
-
-def labels_for(sources: Sequence[str], given: Sequence[str]) -> list[str]:
-    """What tables call each model: the labels given, one a model, else the models as they were named.
-
-    Raises UsageError for another number of labels than models, or one label twice.
-    """
-    labels = list(given or sources)
-    if len(labels) != len(sources):
-        raise UsageError(f"{len(labels)} labels for {len(sources)} models: give one each, in the same order, or none")
-    if len(set(labels)) < len(labels):
-        raise UsageError(f"models of one label: {', '.join(labels)}; tell them apart by a label each")
-    return labels

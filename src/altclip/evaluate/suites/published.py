@@ -31,5 +31,5 @@ def published(name: str) -> list[Row]:
 
 @functools.cache
 def _content() -> dict[str, Any]:
-    content: dict[str, Any] = json.loads(files("altclip.evaluate").joinpath("published.json").read_text("utf-8"))
+    content: dict[str, Any] = json.loads(files("altclip.evaluate.suites").joinpath("published.json").read_text("utf-8"))
     return content

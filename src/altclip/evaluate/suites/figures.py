@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Any, Final
 
-from altclip.evaluate.results import Prompts
+from altclip.evaluate.embedding import Prompts
 from altclip.metrics import Estimate
 
 RECALLS: Final = tuple(f"{side} R@{k}" for side in ("T2I", "I2T") for k in (1, 5, 10))

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final
 
 from altclip.data.labels import Labels, read_labels
 from altclip.data.pairs import image_bytes
 from altclip.data.reading import open_rows
 from altclip.errors import DataError, UsageError
+from altclip.evaluate.images import ImageSet
 
 PHOTOS: Final = "photos/val.parquet"
 CLASSES: Final = "photos/classes.jsonl"
@@ -25,26 +26,6 @@ DRAWINGS: Final = "emoji/images.parquet"
 CONCEPTS: Final = "emoji/concepts.jsonl"
 WANTED: Final = (PHOTOS, CLASSES, FULL_SIZE, DRAWINGS, CONCEPTS)
 WHERE: Final = "docs/mini-data.md tells where each is had"
-
-
-@dataclass(frozen=True)
-class ImageSet:
-    """Images in a fixed order, read one by one; what each shows; and a digest of their content."""
-
-    name: str
-    at: Callable[[int], Any]
-    keys: tuple[str, ...]
-    digest: str
-
-    def __len__(self) -> int:
-        return len(self.keys)
-
-    def part(self, start: int, stop: int) -> Self:
-        """Those from `start` to before `stop`."""
-        return replace(self, at=lambda index: self.at(start + index), keys=self.keys[start:stop])
-
-    def __iter__(self) -> Iterator[Any]:
-        return map(self.at, range(len(self)))
 
 
 @dataclass(frozen=True)
@@ -73,7 +54,7 @@ def open_data(folder: Path, style: str) -> MiniData:
         digests,
     )
     for images, labels in ((data.photographs, classes), (data.full_size, classes), (data.drawings, concepts)):
-        _check_keys(images, labels)
+        check_keys(images, labels)
     return data
 
 
@@ -136,7 +117,8 @@ def _labels(path: Path, key: str) -> Labels:
     return labels
 
 
-def _check_keys(images: ImageSet, labels: Labels) -> None:
+def check_keys(images: ImageSet, labels: Labels) -> None:
+    """Raises DataError if an image shows what has no line among the labels."""
     unknown = sorted(set(images.keys) - set(labels.names))
     if unknown:
         shown = ", ".join(unknown[:5])

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from altclip.errors import DataError
-from altclip.evaluate.results import OVER_ENGLISH, Prompts, Result, shares
-from altclip.evaluate.zeroshot import Embedded, Named
+from altclip.evaluate.embedding import Embedded, Named, Prompts
+from altclip.evaluate.mini.results import OVER_ENGLISH, Result, shares
 from altclip.metrics import Ranks, best_ranks, groups_of, ratio
 
 RECALLS: dict[int, str] = {1: "R@1", 5: "R@5", 10: "R@10"}
