@@ -70,6 +70,31 @@ def test_folders_of_images(base: Path, album: Path, tmp_path: Path) -> None:
     assert found.accuracy.low < found.accuracy.value <= found.accuracy.high
 
 
+def test_neighbours_vote_as_those_of_scikit_learn(base: Path, album: Path, tmp_path: Path) -> None:
+    """Three neighbours of other colours: scikit-learn's classifier, weighted as ours, tells the same classes."""
+    neighbors = pytest.importorskip("sklearn.neighbors")
+    asked, encoder = made.write_album(tmp_path / "asked", count=3), Encoder(base)
+    found = probe(encoder, album, asked, neighbours=3)
+    paths = {folder: sorted(folder.rglob("*.png")) for folder in (album, asked)}
+    known, queries = (encoder.encode_images(paths[folder]) for folder in (album, asked))
+    theirs = neighbors.KNeighborsClassifier(3, metric="cosine", weights=lambda apart: np.exp((1 - apart) / 0.07))
+    theirs.fit(known, [path.parent.name for path in paths[album]])
+    right = theirs.predict(queries) == np.array([path.parent.name for path in paths[asked]])
+    assert found.accuracy.value == right.mean()
+    assert (found.neighbours, found.strength) == (3, None)
+
+
+def test_neighbours_on_the_command_line(cli: Cli, base: Path, album: Path) -> None:
+    code, said = cli("probe", album, album, "--model", base, "--neighbours", 1)
+    assert code == 0, said
+    assert "100.0% right" in said
+    assert "of 24 images in 4 classes; by 1 neighbours among 24" in said
+    code, said = cli("probe", album, album, "--model", base, "--neighbours", 25)
+    assert (code, "25 neighbours of 24 images" in said) == (2, True)
+    code, said = cli("probe", album, album, "--model", base, "--neighbours", 2, "--strength", 0.1)
+    assert (code, "give one of the two" in said) == (2, True)
+
+
 def test_the_command(cli: Cli, base: Path, album: Path) -> None:
     code, said = cli("probe", album, album, "--model", base, "--json", "--strength", 0.001)
     assert code == 0, said

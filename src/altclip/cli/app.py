@@ -25,7 +25,7 @@ COMMANDS: Final[dict[str, str]] = {
     "embed": "Write the embeddings of images or texts to a file.",
     "train": "Train or fine-tune a model by a recipe.",
     "merge": "Blend a model with its fine-tuned form, or merge an adapter.",
-    "probe": "Measure a linear classifier on frozen image embeddings.",
+    "probe": "Measure what frozen image embeddings tell of classes.",
     "evaluate": "Measure a model: zero-shot classification and retrieval.",
     "compare": "Tell what changed between two evaluations, and what is noise.",
     "convert": "Write a model as a folder that another tool opens.",

@@ -44,9 +44,6 @@ def command(
     reports: Annotated[
         list[Path] | None, typer.Option("--report", help="A .md or .html file to write; repeatable.")
     ] = None,
-    cache: Annotated[
-        Path | None, typer.Option(help="Folder for image embeddings; your cache folder if left out.")
-    ] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda, mps, or auto.")] = "auto",
 ) -> None:
     """Measure models side by side: zero-shot classification and retrieval, by language, with 95 % intervals.
@@ -57,7 +54,7 @@ def command(
     """
     from altclip.prompts import split_labels
 
-    options: _Shared = {"labels": label or (), "cache": cache, "device": device, "report": _say}
+    options: _Shared = {"labels": label or (), "device": device, "report": _say}
     asked, written = split_labels(languages), (json_file, list(reports or ()))
     if dataset or suite:
         if (dataset and suite) or style != "twemoji" or left_out:
@@ -86,7 +83,6 @@ class _Shared(TypedDict):
     """What every kind of evaluation takes."""
 
     labels: Sequence[str]
-    cache: Path | None
     device: str
     report: Callable[[str], None]
 

@@ -1,7 +1,8 @@
-"""Linear probe: how well a linear classifier does on a model's frozen image embeddings (Radford et al. 2021, 3.2).
+"""Probes: how much a model's frozen image embeddings tell of classes, without its text tower.
 
-Multinomial logistic regression, fitted by L-BFGS on all images at once. How strongly the weights are held small is
-chosen among powers of ten by a fifth of the training images, or given.
+Linear (Radford et al. 2021, 3.2): multinomial logistic regression, fitted by L-BFGS on all images at once; how strongly
+the weights are held small is chosen among powers of ten by a fifth of the training images, or given. Nearest neighbours
+(Wu et al. 2018, 3.4): nothing is fitted, the nearest training images vote.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from altclip.data.reading import class_names, open_rows
 from altclip.errors import DataError, UsageError
 from altclip.evaluate.embedding import Embedder, embed_images
 from altclip.evaluate.images import ImageSet
-from altclip.metrics import Embeddings, Estimate, wilson
+from altclip.metrics import Embeddings, Estimate, neighbour_votes, wilson
 
 STRENGTHS: Final = tuple(10.0**-power for power in range(1, 8))
 _HELD_OUT: Final = 5  # one of that many training images chooses the strength
@@ -47,13 +48,17 @@ class Probe:
 
 @dataclass(frozen=True)
 class ProbeResult:
-    """accuracy: on the test images, with its 95 % interval; train, test: how many images."""
+    """accuracy: on the test images, with its 95 % interval; train, test: how many images.
+
+    strength: of a linear probe; neighbours: that voted. None for the other kind.
+    """
 
     accuracy: Estimate
     classes: int
     train: int
     test: int
-    strength: float
+    strength: float | None
+    neighbours: int | None
 
 
 def fit_probe(embeddings: Embeddings, labels: Sequence[str], *, strength: float | None = None, seed: int = 0) -> Probe:
@@ -78,19 +83,34 @@ def fit_probe(embeddings: Embeddings, labels: Sequence[str], *, strength: float 
 
 def probe(
     encoder: Embedder, train: str | Path, test: str | Path, *, image: str = "image", label: str = "label",
-    strength: float | None = None,
+    strength: float | None = None, neighbours: int | None = None,
 ) -> ProbeResult:  # fmt: skip
-    """Fit on the images of one data set and measure on another; each anything that `data.reading` opens.
+    """Learn from the images of one data set and measure on another; each anything that `data.reading` opens.
 
-    Raises DataError for data that cannot be read, an image among them, or a test class that training does not have.
+    strength: of a linear probe, see `fit_probe`; neighbours: let so many nearest training images vote instead.
+    Raises DataError for data that cannot be read, an image among them, or a test class that training does not have;
+    UsageError for both a strength and neighbours, or more neighbours than there are training images.
     """
+    if strength is not None and neighbours is not None:
+        raise UsageError("a linear probe has a strength, nearest neighbours have none: give one of the two")
     shown, asked = _images(train, image, label), _images(test, image, label)
     if unknown := sorted(set(asked.keys) - set(shown.keys)):
         raise DataError(f"{test} has classes that {train} does not have: {', '.join(unknown[:5])}; leave them out")
-    fitted = fit_probe(embed_images(encoder, shown).embeddings, shown.keys, strength=strength)
-    told = fitted.predict(embed_images(encoder, asked).embeddings)
+    known, queries = embed_images(encoder, shown).embeddings, embed_images(encoder, asked).embeddings
+    if neighbours is None:
+        fitted = fit_probe(known, shown.keys, strength=strength)
+        told, strength = fitted.predict(queries), fitted.strength
+    else:
+        told = _voted(queries, known, shown.keys, neighbours)
     hits = sum(one == other for one, other in zip(told, asked.keys, strict=True))
-    return ProbeResult(wilson(hits, len(asked)), len(fitted.classes), len(shown), len(asked), fitted.strength)
+    return ProbeResult(wilson(hits, len(asked)), len(set(shown.keys)), len(shown), len(asked), strength, neighbours)
+
+
+def _voted(queries: Embeddings, known: Embeddings, labels: Sequence[str], neighbours: int) -> list[str]:
+    """The class of each query that its nearest neighbours vote for."""
+    classes, numbers = np.unique(np.asarray(labels), return_inverse=True)
+    votes = neighbour_votes(queries, known, numbers, len(classes), k=neighbours)
+    return [str(classes[place]) for place in votes.argmax(1)]
 
 
 def _images(path: str | Path, image: str, label: str) -> ImageSet:

@@ -42,7 +42,7 @@ def pack(outcomes: Mapping[str, Outcome]) -> bytes:
     """The ranks and units of outcomes by key, as an .npz file that is equal for equal outcomes."""
     arrays = {f"{key}.{part}": getattr(of, part).astype(np.int32) for key, of in outcomes.items() for part in _PARTS}
     file = io.BytesIO()
-    np.savez_compressed(file, **arrays)  # type: ignore[arg-type]  # numpy types its flag, not the arrays
+    np.savez_compressed(file, **arrays)
     return file.getvalue()
 
 

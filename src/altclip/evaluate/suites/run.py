@@ -101,6 +101,7 @@ def _measure(model: Model, encoder: Encoder, content: Content, cache: Path, repo
 
 def _data(content: Content) -> dict[str, object]:
     """Digests of images and texts, and how many there were of everything."""
+    texts: dict[str, Sequence[str]]
     counted: dict[str, object] = {"images": len(content.images), "digest": content.images.digest}
     if isinstance(content, CaptionSet):
         counted["captions"] = {language: len(of.texts) for language, of in content.captions.items()}
