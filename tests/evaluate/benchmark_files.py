@@ -160,6 +160,16 @@ def multi30k(root: Path) -> None:
         write(folder / f"raw/test_2016_flickr.{language}.gz", gzip.compress(texts.encode()))
 
 
+def multi30k_task2(root: Path) -> None:
+    pictures(root / "flickr30k-images", [f"{key}.jpg" for key in FLICKR])
+    folder = root / "data/task2"
+    write(folder / "image_splits/test_2016_images.txt", lines(*(f"{key}.jpg" for key in FLICKR)))
+    for language in ("en", "de"):
+        for k in range(5):
+            texts = lines(*(caption(language, number, k) for number in range(3)))
+            write(folder / f"raw/test_2016.{k + 1}.{language}.gz", gzip.compress(texts.encode()))
+
+
 def flickr8k(root: Path) -> None:
     names = ("1000268201_693b08cb0e.jpg", "1001773457_577c3a7d70.jpg", "1002674143_1b742ab4b8.jpg")
     pictures(root / "Flicker8k_Dataset", names)
@@ -263,6 +273,7 @@ SETS: dict[str, tuple[Callable[[Path], None], dict[str, Any]]] = {
     "xtd10": (xtd10, {"images": 3, "captions": 3}),
     "crossmodal3600": (crossmodal3600, {"images": 3, "captions": 6}),
     "multi30k": (multi30k, {"images": 3, "captions": 3}),
+    "multi30k_task2": (multi30k_task2, {"images": 3, "captions": 15}),
     "flickr8k": (flickr8k, {"images": 3, "captions": {"en": 15, "zh": 15, "ar": 9}}),
     "muge": (muge, {"images": 4, "captions": 7}),
     "chinese_clip": (lambda root: chinese_clip(root, "test"), {"images": 3, "captions": 6}),

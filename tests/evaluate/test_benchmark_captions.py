@@ -70,10 +70,10 @@ def test_without_files_it_says_which_and_where_they_are_had(name: str, tmp_path:
             assert wanted.source in message
 
 
-def test_the_issues_sets_are_all_there() -> None:
+def test_the_sets_of_the_papers_are_all_there() -> None:
     wanted = (
         "flickr30k flickr30k_cn flickr30k_cna mscoco_1k mscoco_5k coco_cn xtd10 crossmodal3600 multi30k wukong50k muge "
-        "flickr8k imagenet imagenet_v2 imagenet_sketch imagenet_a imagenet_r imagenet_cn cifar10 cifar100 webdataset"
+        "multi30k_task2 flickr8k imagenet imagenet_v2 imagenet_sketch imagenet_a imagenet_r imagenet_cn cifar10 cifar100 webdataset"
     )
     assert set(wanted.split()) <= set(BENCHMARKS)
     assert len(BENCHMARKS["xtd10"].languages) == 11
@@ -81,6 +81,13 @@ def test_the_issues_sets_are_all_there() -> None:
 
 
 # --- what is special in one of them --------------------------------------------------------------------------------
+
+
+def test_the_five_files_of_a_language_caption_the_same_images(tmp_path: Path) -> None:
+    files.multi30k_task2(tmp_path)
+    german = opened("multi30k_task2", tmp_path, "de").captions["de"]
+    assert german.texts[:4] == ("de 0 0", "de 1 0", "de 2 0", "de 0 1")
+    assert german.owners[:, 0].tolist() == [0, 1, 2] * 5
 
 
 def test_the_first_five_sentences_of_mscoco_count(tmp_path: Path) -> None:

@@ -56,6 +56,12 @@ def _multi30k(language: str) -> Wanted:
     return Wanted(f"captions {language}", paths, _MULTI30K, language)
 
 
+def _task2(language: str, number: int) -> Wanted:
+    file = f"test_2016.{number}.{language}"
+    paths = tuple(f"{folder}{file}{ending}" for folder in ("data/task2/raw/", "") for ending in (".gz", ""))
+    return Wanted(f"captions {language} {number}", paths, _MULTI30K, language)
+
+
 def _coco(name: str, title: str, folds: int) -> Benchmark:
     wanted = (Wanted("captions", ("dataset_coco.json",), _KARPATHY), _VAL2014)
     read = partial(karpathy.read, total=123_287, each=5, folds=folds)
@@ -238,6 +244,25 @@ CAPTIONED: Final = (
         ("en", "de", "fr", "cs"),
         1000,
         1000,
+    ),
+    Benchmark(
+        "multi30k_task2",
+        "Multi30k (task 2, test 2016)",
+        (
+            Form(
+                (
+                    Wanted(
+                        "names", ("data/task2/image_splits/test_2016_images.txt", "test_2016_images.txt"), _MULTI30K
+                    ),
+                    *(_task2(language, number) for language in ("en", "de") for number in range(1, 6)),
+                    _FLICKR30K,
+                ),
+                partial(aligned.read, each=5),
+            ),
+        ),
+        ("en", "de"),
+        1000,
+        5000,
     ),
     Benchmark(
         "flickr8k",
