@@ -130,11 +130,12 @@ def test_a_name_that_no_repository_can_have(online: FakeHub) -> None:
 @pytest.mark.parametrize(
     ("repository", "expected"),
     [
-        ("owner/both", ["config.json", "model.safetensors", "tokenizer.json", "vocab.txt"]),
-        ("owner/pickles", ["config.json", "pytorch_model.bin", "tokenizer.json"]),
+        ("owner/both", ["README.md", "config.json", "model.safetensors", "tokenizer.json", "vocab.txt"]),
+        ("owner/pickles", ["README.md", "config.json", "pytorch_model.bin", "tokenizer.json"]),
         (
             "owner/shards",
             [
+                "README.md",
                 "config.json",
                 "model-00001-of-00002.safetensors",
                 "model-00002-of-00002.safetensors",
@@ -148,14 +149,14 @@ def test_only_what_is_needed_is_fetched(online: FakeHub, repository: str, expect
     folder = resolve(repository)
     assert files(folder) == expected
     assert folder.name == COMMIT
-    assert not any("README" in path or "unet" in path for path in online.requests)
+    assert not any("unet" in path for path in online.requests)
     asked = len(online.requests)
     assert resolve(repository, local_files_only=True) == folder
     assert len(online.requests) == asked
 
 
 def test_small_files_alone(online: FakeHub) -> None:
-    assert files(resolve("owner/both", weights=False)) == ["config.json", "tokenizer.json", "vocab.txt"]
+    assert files(resolve("owner/both", weights=False)) == ["README.md", "config.json", "tokenizer.json", "vocab.txt"]
     assert AltCLIPConfig.from_pretrained("owner/both").projection_dim == 768
     assert not any("safetensors" in path for path in online.requests)
 
@@ -196,7 +197,7 @@ def test_a_token(online: FakeHub, given: HubOptions) -> None:
         ("owner/absent", r"owner/absent was not found at http://127.*check the spelling"),
         ("owner/down", r"answered 503 for owner/down: try again later"),
         ("owner/busy", r"answered 429"),
-        ("owner/none", r"no weights of owner/none.*has config.json, tokenizer.json\): expected model.safetensors"),
+        ("owner/none", r"no weights of owner/none.*has README.md, config.json, tokenizer.json\): expected model.safetensors"),
     ],
 )
 def test_refusals(online: FakeHub, repository: str, message: str) -> None:
@@ -226,7 +227,7 @@ def test_no_network_and_the_model_in_the_cache(
         url = gone.url
     point_to(url, monkeypatch, tmp_path)
     assert resolve("owner/both") == folder
-    with pytest.raises(HubError, match=r"The cache .* holds main: config.json, model.safetensors, tokenizer.json"):
+    with pytest.raises(HubError, match=r"The cache .* holds main: README.md, config.json, model.safetensors, tokenizer.json"):
         resolve("owner/both", revision="v2")
 
 
@@ -239,7 +240,7 @@ def test_no_network_and_a_part_of_the_model_in_the_cache(
         url = gone.url
     point_to(url, monkeypatch, tmp_path)
     assert resolve("owner/both", weights=False)
-    with pytest.raises(HubError, match=r"holds main: config.json, tokenizer.json, vocab.txt.*hf download owner/both"):
+    with pytest.raises(HubError, match=r"holds main: README.md, config.json, tokenizer.json, vocab.txt.*hf download owner/both"):
         load_model("owner/both")
 
 
@@ -294,4 +295,4 @@ def test_the_environment_chooses_a_mirror_and_forbids_the_network(server: FakeHu
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     first, second = done.stdout.split()
     assert first == second
-    assert files(Path(first)) == ["config.json", "model.safetensors", "tokenizer.json", "vocab.txt"]
+    assert files(Path(first)) == ["README.md", "config.json", "model.safetensors", "tokenizer.json", "vocab.txt"]

@@ -47,6 +47,17 @@ def test_card_and_licence(run: Run, tiny_folder: Path, tmp_path: Path) -> None:
     assert "my[red]terms, see LICENSE" in out
 
 
+def test_sizes_taken_from_the_family_are_named(run: Run, tmp_path: Path) -> None:
+    folder = tiny_model_folder(tmp_path / "own")
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    del config["vision_config"]["image_size"]
+    (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    code, out, _ = run("info", folder)
+    assert code == 0
+    assert "vision_config.image_size: 224, as in the family" in " ".join(out.split())
+    assert "as in the family" not in run("info", "mini")[1]
+
+
 def test_a_released_model_without_network(run: Run) -> None:
     code, out, err = run("info", "altclip")
     assert (code, err) == (0, "")

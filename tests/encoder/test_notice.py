@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from altclip import AltCLIPModel
+from altclip.checkpoints.card import Card
+from altclip.checkpoints.notice import LicenceNotice, show_duties
 from altclip.encoder import Encoder, describe
-from altclip.encoder.card import Card
-from altclip.encoder.notice import LicenceNotice, show_duties
 
 
 @pytest.fixture
@@ -32,6 +33,12 @@ def test_opening_says_it_with_name_and_licence(restricted: Path) -> None:
     assert "restricted is under creativeml-openrail-m: its restrictions of use" in str(said[0].message)
 
 
+def test_the_classes_of_the_cards_say_it_too(restricted: Path) -> None:
+    with pytest.warns(LicenceNotice) as said:
+        AltCLIPModel.from_pretrained(restricted)
+    assert "restricted is under creativeml-openrail-m" in str(said[0].message)
+
+
 def test_python_shows_it_once_in_a_process(restricted: Path) -> None:
     code = f"from altclip import Encoder\nfor _ in range(3): Encoder({str(restricted)!r}, device='cpu')"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -46,7 +53,7 @@ def test_other_licences_say_nothing(licence: str | None) -> None:
     assert said == []
 
 
-@pytest.mark.filterwarnings("ignore::altclip.encoder.notice.LicenceNotice")
+@pytest.mark.filterwarnings("ignore::altclip.checkpoints.notice.LicenceNotice")
 def test_licence_and_languages_go_with_what_is_saved(restricted: Path, tmp_path: Path) -> None:
     encoder = Encoder(restricted, device="cpu")
     assert encoder.card == Card(("en", "zh"), "creativeml-openrail-m")

@@ -16,9 +16,9 @@ import numpy as np
 import pytest
 import torch
 
+from altclip.checkpoints.card import Card, card_of
 from altclip.encoder import describe, progress
 from altclip.encoder.batching import groups, most_at_once, overlapped, text_batches, windows
-from altclip.encoder.card import Card, card_of
 from altclip.encoder.decoding import decode_ahead, stacked
 from altclip.encoder.progress import shown
 from altclip.errors import HubError, ImageError, LayoutError, UsageError

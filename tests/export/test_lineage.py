@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import yaml  # type: ignore[import-untyped]
 
+from altclip.checkpoints.card import Card
 from altclip.encoder import Encoder
-from altclip.encoder.card import Card
 from altclip.export.lineage import Lineage, lineage_of, write_lineage
 from tests.export.made import encoder_of
 

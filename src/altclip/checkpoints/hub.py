@@ -27,7 +27,7 @@ REPOSITORIES: Final = {
 _BESIDE: Final = (
     "config.json", "preprocessor_config.json", "processor_config.json", "tokenizer.json", "tokenizer_config.json",
     "special_tokens_map.json", "added_tokens.json", "sentencepiece.bpe.model", "vocab.json", "merges.txt", "vocab.txt",
-    "open_clip_config.json",
+    "open_clip_config.json", "README.md",
 )  # fmt: skip
 _SAFETENSORS: Final = ("model.safetensors", "model.safetensors.index.json", "model-*.safetensors")
 _PICKLES: Final = ("pytorch_model.bin", "pytorch_model.bin.index.json", "pytorch_model-*.bin")

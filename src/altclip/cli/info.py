@@ -62,6 +62,8 @@ def _rows(description: Description, running: Mapping[str, Any]) -> Iterator[tupl
     yield "languages", " ".join(description.languages or ()) or "its files do not say"
     yield "licence", _licence(description)
     yield from _sizes(config)
+    if description.filled:
+        yield "not in its files", [f"{key}: {value}, as in the family" for key, value in description.filled.items()]
     if description.parameters:
         counts = description.parameters
         yield "parameters", f"{counts['all']:,} (image tower {counts['image']:,}, text tower {counts['text']:,})"

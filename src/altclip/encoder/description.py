@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from altclip.checkpoints import open_checkpoint, read_settings, resolve
+from altclip.checkpoints.card import card_of
 from altclip.checkpoints.opening import without_memory
-from altclip.encoder.card import card_of
 from altclip.errors import HubError
 from altclip.models import PRESETS, DualEncoder, ModelConfig
 
@@ -18,6 +18,7 @@ from altclip.models import PRESETS, DualEncoder, ModelConfig
 class Description:
     """parameters: how many, by tower and in all; config: sizes and heads, None where only the weights could tell.
 
+    filled: sizes that its files leave out, and the family's values taken for them.
     files: name and bytes of what is on this machine; weights_here: whether the weights are; formats: of the weights.
     """
 
@@ -31,6 +32,7 @@ class Description:
     formats: tuple[str, ...] = ()
     parameters: Mapping[str, int] = field(default_factory=dict)
     config: Mapping[str, Any] | None = None
+    filled: Mapping[str, Any] = field(default_factory=dict)
     files: Mapping[str, int] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
@@ -69,6 +71,7 @@ def _of_folder(name: str, folder: Path) -> Description:
         formats=tuple(sorted({str(row.dtype).removeprefix("torch.") for row in stored})),
         parameters=count_parameters(checkpoint.config),
         config=checkpoint.config.to_dict(),
+        filled=checkpoint.layout.absent(checkpoint.settings),
         files=_files(folder),
     )
 

@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from altclip.checkpoints.card import Card, card_of
 from altclip.checkpoints.opening import settings_of
 from altclip.encoder import identity
-from altclip.encoder.card import Card, card_of
 from altclip.encoder.companions import wanted_image_tower
 from altclip.encoder.decoding import OnError
 from altclip.encoder.inputs import BatchSize, Images, check_embeddings, many_images, many_texts

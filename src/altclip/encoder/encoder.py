@@ -11,13 +11,13 @@ import torch
 from numpy.typing import NDArray
 
 from altclip.checkpoints import HubOptions
+from altclip.checkpoints.notice import show_duties
 from altclip.device import pick_device
 from altclip.encoder.decoding import OnError
 from altclip.encoder.embedder import Embedder
 from altclip.encoder.inputs import BatchSize, Images, is_embeddings, is_one_image
 from altclip.encoder.labels import Prediction, check_top_k, label_list, probabilities, ranked
 from altclip.encoder.loading import check_readout, open_parts, parts_of, save_parts
-from altclip.encoder.notice import show_duties
 from altclip.encoder.progress import ShowProgress
 from altclip.engines import Features, check_choices, dtype_for
 from altclip.errors import UsageError

@@ -15,9 +15,9 @@ from typing import Any, Final
 
 from altclip import __version__
 from altclip.checkpoints import read_settings
+from altclip.checkpoints.card import Card, card_of
 from altclip.checkpoints.hub import REPOSITORIES
 from altclip.encoder import Encoder
-from altclip.encoder.card import Card, card_of
 
 CARD: Final = "README.md"
 REPORT: Final = "report.json"

@@ -9,8 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from altclip.checkpoints import open_checkpoint, resolve
+from altclip.checkpoints.card import card_of
 from altclip.checkpoints.layouts import Layout
 from altclip.checkpoints.load import fill
+from altclip.checkpoints.notice import show_duties
 from altclip.checkpoints.opening import without_memory
 from altclip.checkpoints.reading import Reader
 from altclip.checkpoints.save import save_module
@@ -64,6 +66,7 @@ class PretrainedModel(nn.Module):
             with without_memory():
                 model = cls(config)
             fill(model.named(), reader)
+        show_duties(str(path_or_id), card_of(str(path_or_id), checkpoint.folder, checkpoint.settings))
         return model.eval()
 
     def save_pretrained(self, folder: str | Path, *, max_shard_size: int = 5 * 10**9) -> None:

@@ -14,7 +14,7 @@ import torch
 from safetensors import SafetensorError
 
 from altclip.checkpoints import TOKENIZER_DIGEST, read_settings, save_model
-from altclip.encoder.card import card_of
+from altclip.checkpoints.card import card_of
 from altclip.errors import CheckpointError
 from altclip.models import DualEncoder
 from altclip.processing import Processor
@@ -69,6 +69,4 @@ def save_folder(
 
 def inherited(name: str, folder: Path) -> dict[str, Any]:
     """What a model has from the one it was made from, as entries of config.json."""
-    card = card_of(name, folder, read_settings(folder))
-    known = {"languages": list(card.languages) if card.languages else None, "license": card.licence}
-    return {key: value for key, value in known.items() if value}
+    return card_of(name, folder, read_settings(folder)).to_settings()

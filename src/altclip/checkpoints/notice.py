@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 
-from altclip.encoder.card import Card
+from altclip.checkpoints.card import Card
 
 
 class LicenceNotice(UserWarning):
