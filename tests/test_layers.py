@@ -23,7 +23,7 @@ ROWS: dict[str, int] = {
         4: "evaluate search diffusion export",
         3: "encoder engines hf",
         2: "checkpoints data",
-        1: "models processing prompts losses metrics",
+        1: "models processing prompts losses metrics pages",
         0: "errors mistakes languages device distributed",
     }.items()
     for name in names.split()

@@ -224,11 +224,13 @@ def test_the_file_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: py
     target = tmp_path / "out.html"
     page.write("first", target)
 
-    def full(self: Path, *_: object, **__: object) -> int:
-        self.write_bytes(b"hal")
+    real = Path.write_bytes
+
+    def full(self: Path, content: bytes) -> int:
+        real(self, content[:3])
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_text", full)
+    monkeypatch.setattr(Path, "write_bytes", full)
     with pytest.raises(OSError, match="No space"):
         page.write("second", target)
     assert target.read_bytes() == b"first"

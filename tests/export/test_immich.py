@@ -20,9 +20,9 @@ from tokenizers import Tokenizer
 from altclip.encoder import Encoder
 from altclip.errors import LayoutError, UsageError
 from altclip.export import to_immich
-from altclip.export.graphs import single_text_graph
 from altclip.export.immich import NAMES, _context, _preprocessing
 from altclip.export.onnx_library import runner, write_onnx
+from altclip.models.graphs import single_text_graph
 from altclip.processing import Processor
 from tests.export.conftest import Made
 from tests.export.made import TEXTS, config_of, encoder_of, photos, processor_of

@@ -15,9 +15,9 @@ import pytest
 from altclip.encoder import Encoder
 from altclip.errors import CheckpointError
 from altclip.export import Converted, to_onnx
-from altclip.export.graphs import text_graph
 from altclip.export.onnx_library import runner, write_onnx
 from altclip.metrics import normalised
+from altclip.models.graphs import text_graph
 from altclip.processing import ImageProcessor, Tokenizer
 from tests.export.conftest import Made
 from tests.export.made import TEXTS, encoder_of, photos

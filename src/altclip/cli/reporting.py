@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from altclip.cli.output import escape, plain, results
 from altclip.errors import UsageError
+from altclip.pages.files import check_target, write_whole
 
 if TYPE_CHECKING:
     from altclip.evaluate import Report, SuiteReport, Table
@@ -23,8 +24,7 @@ def check_targets(json_file: Path | None, reports: Sequence[Path], *, page: bool
     MissingExtraError where what a page needs is not installed.
     """
     for path in [*([json_file] if json_file else []), *reports]:
-        if path.is_dir() or not path.absolute().parent.is_dir():
-            raise UsageError(f"{path} cannot be written: it is a folder, or the folder it should be in does not exist")
+        check_target(path)
     for path in reports:
         if path.suffix not in REPORTS or (path.suffix == ".html" and not page):
             wanted = f"expected a name that ends in {' or '.join(REPORTS)}"
@@ -105,16 +105,6 @@ def heading(report: Report) -> str:
         *(f"- {name}: SHA-256 {digest[:16]}" for name, digest in report.data.items()),
     ]
     return "\n".join([*lines, "", ""])
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """The whole file or none: written beside, then put in its place."""
-    partial = path.with_name(f".{path.name}.part")
-    try:
-        partial.write_bytes(content)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _made_with(versions: Mapping[str, str], commit: str | None) -> str:

@@ -7,17 +7,20 @@ from __future__ import annotations
 
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from altclip import __version__
 from altclip.demo.pictures import LARGE, SMALL, thumbnails
 from altclip.demo.results import Results
-from altclip.errors import MissingExtraError, UsageError
 from altclip.languages import NAMES, RIGHT_TO_LEFT
+from altclip.pages.files import check_target, write
+from altclip.pages.template import template
 from altclip.processing.opening import MAX_PIXELS
 
 if TYPE_CHECKING:
     from jinja2 import Template
+
+__all__ = ["check", "percent", "render", "write"]
 
 TEMPLATE: Final = "page.html.jinja"
 
@@ -30,8 +33,7 @@ def check(path: Path) -> None:
         UsageError: `path` is a folder, or lies in none.
     """
     _template()
-    if path.is_dir() or not path.absolute().parent.is_dir():
-        raise UsageError(f"{path} cannot be written: it is a folder, or the folder it should be in does not exist")
+    check_target(path)
 
 
 def render(results: Results, *, max_pixels: int = MAX_PIXELS) -> str:
@@ -57,24 +59,6 @@ def percent(probability: float) -> str:
     return f"{100 * probability:.0f}%" if probability >= 0.0995 else f"{100 * probability:.1f}%"
 
 
-def write(page: str, path: Path) -> None:
-    """The whole file or none: written beside, then put in its place. What is no valid Unicode is written as codes."""
-    beside = path.with_name(f".{path.name}.part")
-    try:
-        beside.write_text(page, encoding="utf-8", errors="backslashreplace")
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
-
-
 def _template() -> Template:
-    try:
-        import jinja2
-    except ImportError as error:
-        raise MissingExtraError("jinja2", "demo") from error
-    environment: Any = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters["percent"] = percent
-    template: Template = environment.from_string(files("altclip.demo").joinpath(TEMPLATE).read_text(encoding="utf-8"))
-    return template
+    source = files("altclip.demo").joinpath(TEMPLATE).read_text(encoding="utf-8")
+    return template(source, "demo", {"percent": percent})

@@ -7,8 +7,6 @@ of 14 x 25 pixels are not listed. Nothing is downloaded, and neither package is 
 
 from __future__ import annotations
 
-import base64
-import io
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,9 +15,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
-from PIL import Image
-
 from altclip.errors import MissingExtraError
+from altclip.pages.pictures import thumbnail
 from altclip.processing import open_image
 
 LARGE: Final = 480  # pixels of the longer side: a card on the page, sharp on a phone
@@ -78,12 +75,4 @@ def of_user(files: Sequence[Path], folder: Path) -> list[Photograph]:
 def thumbnails(photograph: Photograph, sides: tuple[int, ...], *, max_pixels: int) -> list[str]:
     """The photograph as JPEGs whose longer sides have these pixels, as data URIs. Raises ImageError."""
     image = open_image(photograph.path, max_pixels=max_pixels)
-    return [_data_uri(image, side) for side in sides]
-
-
-def _data_uri(image: Image.Image, side: int) -> str:
-    small = image.copy()
-    small.thumbnail((side, side), Image.Resampling.LANCZOS)
-    buffer = io.BytesIO()
-    small.save(buffer, "JPEG", quality=82, optimize=True)
-    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+    return [thumbnail(image, side, quality=82) for side in sides]

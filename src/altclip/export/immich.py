@@ -24,7 +24,6 @@ from altclip.encoder import Encoder
 from altclip.errors import LayoutError, UsageError
 from altclip.export.folders import check_target, whole_folder
 from altclip.export.forms import Converted, check_both, check_exact, check_precision, facts, longest_text
-from altclip.export.graphs import Graph, single_image_graph, single_masked_text_graph, single_text_graph
 from altclip.export.lineage import lineage_of, write_lineage
 from altclip.export.onnx_folder import PRECISIONS
 from altclip.export.onnx_library import EXTERNAL_OVER, OPSET, check_installed, runner, write_onnx
@@ -38,6 +37,7 @@ from altclip.export.samples import (
     padded_texts,
     texts_agree,
 )
+from altclip.models.graphs import Graph, single_image_graph, single_masked_text_graph, single_text_graph
 from altclip.processing import ImageProcessor
 from altclip.processing.building import MAP_NAME
 

@@ -7,10 +7,10 @@ from typing import Final
 
 from altclip.encoder import Encoder
 from altclip.export.forms import Converted, check_precision
-from altclip.export.graphs import Graph
 from altclip.export.onnx_library import EXTERNAL_OVER, OPSET, check_installed, runner, write_onnx
 from altclip.export.samples import Run
 from altclip.export.towers import Form, write_towers
+from altclip.models.graphs import Graph
 
 PRECISIONS: Final = ("fp32", "fp16", "int8")
 _FORM: Final = Form(

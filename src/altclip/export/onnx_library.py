@@ -18,8 +18,8 @@ from typing import Any, Final
 import torch
 
 from altclip.errors import MissingExtraError
-from altclip.export.graphs import Graph, traced
 from altclip.export.samples import Feed, Run
+from altclip.models.graphs import Graph, traced
 
 OPSET: Final = 18  # known to every runtime of the last three years
 EXTERNAL_OVER: Final = 2 * 10**9  # bytes; a protobuf file may have 2**31

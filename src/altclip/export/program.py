@@ -11,9 +11,9 @@ from altclip.encoder import Encoder
 from altclip.engines import Features
 from altclip.errors import CheckpointError
 from altclip.export.forms import Converted, check_precision
-from altclip.export.graphs import Graph, traced
 from altclip.export.samples import Feed, Run
 from altclip.export.towers import Form, write_towers
+from altclip.models.graphs import Graph, traced
 
 PRECISIONS: Final = ("fp32", "fp16")
 _FORM: Final = Form(

@@ -10,9 +10,9 @@ from typing import Any, TypeAlias
 from altclip.encoder import Encoder
 from altclip.export.folders import check_target, whole_folder
 from altclip.export.forms import Converted, check_both, check_exact, facts, longest_text
-from altclip.export.graphs import Graph, image_graph, text_graph
 from altclip.export.lineage import lineage_of, write_lineage
 from altclip.export.samples import Feed, Run, Tokens, check, image_batches, images_agree, text_batches, texts_agree
+from altclip.models.graphs import Graph, image_graph, text_graph
 
 Write: TypeAlias = Callable[[Graph, Path], Run]  # writes a file, and gives what runs it as it was written
 

@@ -77,7 +77,7 @@ class TextTower(nn.Module):
         """Row of the position table for each token (B, L)."""
         if self.config.architecture != "xlm-roberta":
             return torch.arange(ids_BL.shape[1], device=ids_BL.device).expand_as(ids_BL)
-        counts_BL = ids_BL != self.config.pad_token_id
+        counts_BL = (ids_BL != self.config.pad_token_id).long()  # OpenVINO adds truth values up to a truth value
         return counts_BL.cumsum(1) * counts_BL + self.config.pad_token_id
 
     def _mask(self, ids_BL: Tensor, mask_BL: Tensor | None) -> Tensor | None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from altclip.errors import MissingExtraError
+from altclip.pages.drawing import new_figure
 
 PICTURE_NAME = "curves.png"
 
@@ -25,12 +26,8 @@ def draw_curves(folder: Path, entries: Sequence[dict[str, Any]], report: Callabl
 
 
 def _figure(entries: Sequence[dict[str, Any]]) -> Any:
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise MissingExtraError("matplotlib", "report") from error
     names = [name for name in (entries[0] if entries else {}) if name != "step"]
-    figure = Figure(figsize=(9, 2.2 * max(1, len(names))), layout="constrained")
+    figure = new_figure(9, 2.2 * max(1, len(names)))
     for place, name in enumerate(names, 1):
         axes = figure.add_subplot(len(names), 1, place)
         points = [(entry["step"], entry[name]) for entry in entries if name in entry]

@@ -1,7 +1,7 @@
 """The two encoders as modules with named tensors in and embeddings of length 1 out, and torch.export's program of each.
 
-Every exported form comes from these, so that all compute the same. Weights may be float16: embeddings are normalised
-and given out in float32 all the same.
+Every exported form, and every engine that compiles, comes from these, so that all compute the same. Weights may be
+float16: embeddings are normalised and given out in float32 all the same.
 
 Shapes: B images or texts, S image side, L tokens, D length of an embedding.
 """
@@ -35,14 +35,14 @@ class ImageGraph(nn.Module):
 
 
 class TextGraph(nn.Module):
-    """Token ids and mask (B, L), integers, to embeddings (B, D)."""
+    """Token ids and mask (B, L), integers, to embeddings (B, D), read through a head of one token."""
 
-    def __init__(self, model: DualEncoder) -> None:
+    def __init__(self, model: DualEncoder, head: str = "retrieval") -> None:
         super().__init__()
-        self.text = model.text
+        self.text, self.head = model.text, head
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        return F.normalize(self.text(input_ids.long(), attention_mask).float(), dim=-1)
+        return F.normalize(self.text(input_ids.long(), attention_mask, self.head).float(), dim=-1)
 
 
 class PaddedTextGraph(nn.Module):
@@ -89,12 +89,12 @@ def image_graph(model: DualEncoder) -> Graph:
     return Graph(ImageGraph(model), {"pixel_values": _pixels(model, _EXAMPLES)}, axes={"pixel_values": {0: "batch"}})
 
 
-def text_graph(model: DualEncoder, longest: int) -> Graph:
+def text_graph(model: DualEncoder, longest: int, head: str = "retrieval") -> Graph:
     """The text encoder, for batches of any size and texts of up to `longest` tokens."""
     axes = {0: "batch", 1: "length"}
     ids = _ids(_EXAMPLES, min(_EXAMPLE_TOKENS, longest), torch.int64)
     return Graph(
-        TextGraph(model),
+        TextGraph(model, head),
         {"input_ids": ids, "attention_mask": torch.ones_like(ids)},
         axes={"input_ids": axes, "attention_mask": axes},
         limits={"length": longest},
