@@ -75,6 +75,13 @@ def test_text_to_text_is_measured_where_captions_belong_together() -> None:
     assert "to English R@1" not in values(found, "en") | values(found, "fr")
 
 
+def test_several_captions_of_an_image_are_no_translations_of_each_other() -> None:
+    texts, twice = rows(2 * COUNT), np.repeat(np.arange(COUNT), 2)[:, None].tolist()
+    found = retrieval_of(caption_set({"en": twice, "zh": twice}), rows(), {"en": texts, "zh": texts}).figures
+    assert "T2I R@1" in values(found, "zh")
+    assert "to English R@1" not in values(found, "zh")
+
+
 def test_parts_are_measured_by_themselves_and_averaged() -> None:
     """In parts of 12, only 12 images stand for choice; the figures equal the mean over the parts."""
     images = rows()

@@ -1,6 +1,6 @@
 """Retrieval on a set with captions, in each of its languages: from embeddings to findings.
 
-Where every language captions the images in the same order, text to text is measured too: a caption's translation is to
+Where every language captions the images in the same order, once each, text to text is measured too: a caption's translation is to
 be found among all English ones, and the other way.
 """
 
@@ -116,7 +116,12 @@ def _spaces(language: str, images: Embeddings, texts: Embeddings, captions: Capt
 
 
 def _parallel(captions: Captions, english: Captions | None) -> bool:
-    return english is not None and np.array_equal(captions.owners, english.owners)
+    """Whether caption n of both is of the same image and the only one of it: several of one are no translations."""
+    return (
+        english is not None
+        and np.array_equal(captions.owners, english.owners)
+        and len(np.unique(captions.owners[:, 0])) == len(captions.owners)
+    )
 
 
 def _translations(language: str, texts: Mapping[str, Embeddings], captions: Mapping[str, Captions]) -> Findings:
