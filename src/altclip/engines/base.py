@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Protocol, TypeAlias
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Literal, Protocol, TypeAlias
 
 import numpy as np
 import torch
@@ -11,6 +12,10 @@ from numpy.typing import NDArray
 Pixels: TypeAlias = NDArray[np.float32]
 Ids: TypeAlias = NDArray[np.int64]
 Features: TypeAlias = NDArray[np.float32]
+
+Side: TypeAlias = Literal["image", "text"]
+Inputs: TypeAlias = Sequence[NDArray[Any]]  # of one call: pixels, or ids and mask
+Samples: TypeAlias = Callable[[], Iterable[Inputs]]  # what int8 is calibrated on
 
 
 class Engine(Protocol):

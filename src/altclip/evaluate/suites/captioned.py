@@ -1,7 +1,7 @@
 """Retrieval on a set with captions, in each of its languages: from embeddings to findings.
 
-Where every language captions the images in the same order, once each, text to text is measured too: a caption's translation is to
-be found among all English ones, and the other way.
+Where every language captions the images in the same order, once each, text to text is measured too: a caption's
+translation is to be found among all English ones, and the other way.
 """
 
 from __future__ import annotations
