@@ -20,7 +20,7 @@ def test_the_table(run: Run, tiny_folder: Path, monkeypatch: pytest.MonkeyPatch)
     assert (code, err) == (0, "")
     for words in (
         "Hugging Face AltCLIP", "images of 32x32", "vocabulary of 400", "up to 24 tokens", f"{DIM} numbers",
-        "head retrieval", "float32", "model.safetensors", "runs on", "torch: the only engine so far",
+        "head retrieval", "float32", "model.safetensors", "runs on", "starts faster in it",
         f"{describe(tiny_folder).parameters['all']:,}",
     ):  # fmt: skip
         assert words in " ".join(out.split()), words
@@ -32,7 +32,7 @@ def test_json(run: Run, tiny_folder: Path) -> None:
     found = json.loads(out)
     running = found.pop("running")
     assert found == json.loads(json.dumps(describe(tiny_folder).to_dict()))
-    assert running["engine_reason"] == "torch: the only engine so far"
+    assert running["engine_reason"] == "torch: a model of 0 M parameters starts faster in it"
     assert running["device"] in running["device_reason"]
     assert running["dtype"] in ("float32", "bfloat16", "float16")
 

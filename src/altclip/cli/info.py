@@ -27,22 +27,24 @@ def command(
     from altclip.encoder import describe
 
     description = describe(model)
-    running = _running()
+    running = _running(description.parameters.get("all", 0))
     if as_json:
         print_json({**description.to_dict(), "running": running})
         return
     _show(description, running)
 
 
-def _running() -> dict[str, Any]:
+def _running(parameters: int) -> dict[str, Any]:
     """Device, number format and engine that an Encoder would take here, with the reasons."""
     from altclip.device import available_devices, pick_device, pick_dtype
-    from altclip.engines import reason_for
+    from altclip.engines import pick
 
     device = pick_device(device_name())
     reason = f"{DEVICE} asks for it" if device_name() != "auto" else f"the best of {', '.join(available_devices())}"
-    dtype = str(pick_dtype("auto", device)).removeprefix("torch.")
-    return {"device": str(device), "device_reason": reason, "dtype": dtype, "engine_reason": reason_for("auto")}
+    dtype = pick_dtype("auto", device)
+    engine = pick("auto", device, dtype, parameters)[1]
+    named = str(dtype).removeprefix("torch.")
+    return {"device": str(device), "device_reason": reason, "dtype": named, "engine_reason": engine}
 
 
 def _show(description: Description, running: Mapping[str, Any]) -> None:

@@ -35,11 +35,13 @@ class Embedder:
     engine_reason: why the engine was taken that runs the model. head: the read-out of texts.
     """
 
-    def _start(self, name: str, parts: Parts, engine: str, precision: str) -> None:
+    def _start(self, name: str, parts: Parts, engine: str, precision: str, changing: bool = False) -> None:
         self.name, self._parts = name, parts
         self.model, self.image_processor, self.tokenizer = parts.model, parts.image_processor, parts.tokenizer
         self.head = parts.head
-        self.engine, self.engine_reason = choose(engine, parts.model, precision=precision, head=parts.head)
+        self.engine, self.engine_reason = choose(
+            engine, parts.model, precision=precision, head=parts.head, changing=changing
+        )
         self.max_pixels = MAX_PIXELS
 
     def __repr__(self) -> str:

@@ -59,8 +59,10 @@ class Encoder(Embedder):
             image_weights: where the image tower comes from, for models that ship the text encoder alone.
             device: "auto", "cpu", "cuda", "cuda:1", "mps".
             dtype: "auto", "float32", "bfloat16", "float16"; a named one wins over `precision`.
-            engine: "auto" or "torch".
-            precision: "fast" (half precision on GPUs, float32 elsewhere) or "exact" (float32 arithmetic everywhere).
+            engine: "auto" takes the fastest that is installed and says why in `engine_reason`; "torch" runs on any
+                device; "openvino" (extra `openvino`) compiles the model for this CPU and keeps that on disk.
+            precision: "fast" (half precision on GPUs, bfloat16 in openvino on CPUs that have it, float32 elsewhere) or
+                "exact" (float32 arithmetic everywhere).
             head: the read-out of texts: "retrieval", or "unmasked" for Taiyi as its cards compute it, where the padding
                 beside a text counts: the texts of one call are filled up to the longest of them (those of an iterator
                 in lots of 4,096), so an embedding depends on the texts around it.
@@ -91,7 +93,8 @@ class Encoder(Embedder):
     ) -> Self:
         """Around a model at hand: a `DualEncoder`, or the `AltCLIPModel` of the model cards.
 
-        The model is not copied: it is put into eval mode, and later changes to its weights, device or dtype count.
+        The model is not copied: it is put into eval mode, and later changes to its weights, device or dtype count
+        (but not with engine="openvino", which copies the weights).
 
         Raises:
             UsageError: the model is of another kind, or `engine`, `precision` or `head` is unknown.
@@ -101,7 +104,9 @@ class Encoder(Embedder):
         if not isinstance(dual, DualEncoder):
             raise UsageError(f"from_model takes a DualEncoder or an AltCLIPModel, not a {type(model).__name__}")
         encoder = cls.__new__(cls)
-        encoder._start(f"a {type(model).__name__} in memory", parts_of(dual, processor, head), engine, precision)
+        encoder._start(
+            f"a {type(model).__name__} in memory", parts_of(dual, processor, head), engine, precision, changing=True
+        )
         return encoder
 
     def encode_labels(

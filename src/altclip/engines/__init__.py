@@ -1,8 +1,9 @@
 """How a model is run: an engine takes arrays and gives arrays, whatever computes in between."""
 
 from altclip.engines.base import Engine, Features, Ids, Pixels
-from altclip.engines.choosing import ENGINES, PRECISIONS, check_choices, choose, dtype_for, reason_for
+from altclip.engines.choosing import ENGINES, PRECISIONS, check_choices, choose, dtype_for, pick
 from altclip.engines.eager import TorchEngine
+from altclip.engines.openvino import OpenVINOEngine
 
 __all__ = [
     "ENGINES",
@@ -10,10 +11,11 @@ __all__ = [
     "Engine",
     "Features",
     "Ids",
+    "OpenVINOEngine",
     "Pixels",
     "TorchEngine",
     "check_choices",
     "choose",
     "dtype_for",
-    "reason_for",
+    "pick",
 ]

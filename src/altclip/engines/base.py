@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal, Protocol, TypeAlias
 
 import numpy as np
@@ -15,7 +15,6 @@ Features: TypeAlias = NDArray[np.float32]
 
 Side: TypeAlias = Literal["image", "text"]
 Inputs: TypeAlias = Sequence[NDArray[Any]]  # of one call: pixels, or ids and mask
-Samples: TypeAlias = Callable[[], Iterable[Inputs]]  # what int8 is calibrated on
 
 
 class Engine(Protocol):

@@ -1,0 +1,108 @@
+"""One test of parity for all engines: each gives what the model itself gives, at every batch size and length."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from altclip.engines import Engine, OpenVINOEngine, TorchEngine
+from altclip.engines import openvino as door
+from altclip.metrics import normalised
+from altclip.models import DualEncoder
+from tests.export.made import config_of
+from tests.tiny import SIDE, tiny_model, tiny_model_folder
+
+pytest.importorskip("openvino")
+MODELS = ("altclip", "clip", *(pytest.param(name, marks=pytest.mark.slow) for name in ("chinese-clip", "m-clip")))
+
+
+@pytest.fixture(scope="module", params=MODELS)
+def model(request: pytest.FixtureRequest) -> DualEncoder:
+    """One of each kind of text tower and read-out."""
+    return tiny_model(3, config_of(request.param))
+
+
+@pytest.fixture(scope="module", params=["torch", "openvino"])
+def engine(request: pytest.FixtureRequest, model: DualEncoder) -> Engine:
+    return TorchEngine(model) if request.param == "torch" else OpenVINOEngine(model, precision="exact")
+
+
+def pixels(model: DualEncoder, count: int) -> np.ndarray:
+    side = model.config.vision.image_size if model.config.vision else 0
+    return np.random.default_rng(0).standard_normal((count, 3, side, side)).astype(np.float32)
+
+
+def texts(count: int, length: int) -> tuple[np.ndarray, np.ndarray]:
+    """Ids that end where the text ends, the shorter ones padded."""
+    draw = np.random.default_rng(count)
+    ids = draw.integers(5, 90, (count, length))
+    mask = np.ones_like(ids)
+    for row in range(1, count, 2):
+        cut = max(2, length - 2 * row)
+        ids[row, cut:], mask[row, cut:] = 1, 0
+    return ids, mask
+
+
+def test_every_engine_gives_what_the_model_gives(engine: Engine, model: DualEncoder) -> None:
+    for count in (1, 3, 5):
+        given = pixels(model, count)
+        with torch.inference_mode():
+            expected = model.encode_image(torch.from_numpy(given)).numpy()
+        assert normalised(engine.encode_image(given)) == pytest.approx(normalised(expected), abs=1e-5)
+    for count, length in ((1, 4), (4, 9), (2, 16)):
+        ids, mask = texts(count, length)
+        with torch.inference_mode():
+            expected = model.encode_text(torch.from_numpy(ids), torch.from_numpy(mask)).numpy()
+        assert normalised(engine.encode_text(ids, mask)) == pytest.approx(normalised(expected), abs=1e-5)
+    assert engine.device.type == "cpu"
+    assert engine.dtype is torch.float32
+
+
+def test_threads_that_come_together_get_their_own_answers(tmp_path: Path) -> None:
+    model = tiny_model()
+    engine = OpenVINOEngine(model, precision="exact", cache=tmp_path)
+    batches = [np.full((2, 3, SIDE, SIDE), value, np.float32) for value in np.linspace(-1, 1, 8)]
+    alone = [engine.encode_image(batch) for batch in batches]
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(engine.encode_image, batches * 3))
+    assert all(np.array_equal(found, alone[number % 8]) for number, found in enumerate(together))
+
+
+def test_the_second_start_compiles_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given = np.ones((1, 3, SIDE, SIDE), np.float32)
+    first = OpenVINOEngine(tiny_model(), cache=tmp_path).encode_image(given)
+    monkeypatch.setattr(door, "traced", None)
+    assert np.array_equal(OpenVINOEngine(tiny_model(), cache=tmp_path).encode_image(given), first)
+    with pytest.raises(TypeError):  # other weights are another graph
+        OpenVINOEngine(tiny_model(1), cache=tmp_path).encode_image(given)
+
+
+def test_openvino_tells_nobody() -> None:
+    """Its package for telemetry is not loaded, at the import or later, so nothing can be sent."""
+    code = (
+        "import sys, torch; from altclip.engines.openvino import library; ov = library();"
+        "ov.convert_model(torch.nn.Linear(2, 2), example_input=torch.zeros(1, 2));"
+        "print('openvino_telemetry' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
+
+
+def test_an_encoder_by_openvino(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from altclip import Encoder
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    folder = tiny_model_folder(tmp_path / "model")
+    plain, compiled = Encoder(folder), Encoder(folder, engine="openvino")
+    assert compiled.engine_reason == "openvino: asked for by name"
+    said = ["a cat", "一只猫", "un chien et un chat", "鳥"]
+    assert compiled.encode_texts(said) == pytest.approx(plain.encode_texts(said), abs=1e-5)
+    picture = np.random.default_rng(0).integers(0, 255, (40, 60, 3), dtype=np.uint8)
+    assert compiled.encode_images(picture) == pytest.approx(plain.encode_images(picture), abs=1e-5)
+    assert len(list((tmp_path / "cache/altclip/graphs").glob("*.graph"))) == 2
