@@ -112,6 +112,19 @@ def test_every_form_of_an_image_gives_the_same_row(
     np.testing.assert_allclose(encoder.encode_images(form(photos[0])), encoder.encode_images([photos[0]]), atol=1e-5)
 
 
+def test_exact_decodes_every_picture_in_full(tiny_folder: Path) -> None:
+    """A JPEG of forty times the side that the model reads; the same picture in memory cannot be decoded small."""
+    drawn = np.random.default_rng(0).integers(0, 255, (40, 50, 3), dtype=np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(drawn).resize((1600, 1280), Image.Resampling.BICUBIC).save(file, "JPEG", quality=95)
+    full = Image.open(io.BytesIO(file.getvalue()))
+    exact, fast = Encoder(tiny_folder, precision="exact"), Encoder(tiny_folder)
+    assert np.array_equal(exact.encode_images(file.getvalue()), exact.encode_images(full))
+    small, large = fast.encode_images(file.getvalue())[0], fast.encode_images(full)[0]
+    assert not np.array_equal(small, large)
+    assert small @ large > 0.999
+
+
 def test_forms_may_be_mixed(encoder: Encoder, photos: list[Path]) -> None:
     mixed = [form(photo) for form, photo in zip(list(FORMS.values())[:8], photos, strict=False)]
     np.testing.assert_allclose(encoder.encode_images(mixed), encoder.encode_images(photos[:8]), atol=1e-5)

@@ -49,10 +49,16 @@ class TestBatches:
     def test_padding_and_mask(self) -> None:
         rows = {"a": [5, 6], "b": [5], "c": [5, 6, 7]}
         (batch,) = text_batches("bca", lambda texts: [rows[t] for t in texts], pad=1, batch_size=3, device=CPU)
-        assert batch.positions == [1, 2, 0]
+        assert batch.positions == [[1], [2], [0]]
         assert batch.ids.tolist() == [[5, 6, 7], [5, 6, 1], [5, 1, 1]]
         assert batch.mask.tolist() == [[1, 1, 1], [1, 1, 0], [1, 0, 0]]
         assert batch.ids.dtype == batch.mask.dtype == np.int64
+
+    def test_equal_texts_are_one_row(self) -> None:
+        rows = {"a": [5, 6], "b": [5], "A": [5, 6]}
+        (batch,) = text_batches("abAa", lambda texts: [rows[t] for t in texts], pad=1, batch_size=4, device=CPU)
+        assert batch.positions == [[0, 2, 3], [1]]
+        assert batch.ids.tolist() == [[5, 6], [5, 1]]
 
     def test_windows_end_at_a_number_of_texts_or_characters(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("altclip.encoder.batching._WINDOW_TEXTS", 3)

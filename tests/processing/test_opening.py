@@ -30,6 +30,28 @@ def test_files_are_turned_upright(kind: str, orientation: int) -> None:
     np.testing.assert_array_equal(np.asarray(opened), np.asarray(upright.convert("RGB")))
 
 
+@pytest.mark.parametrize(
+    ("side", "size"),
+    [(None, (800, 600)), (301, (800, 600)), (300, (400, 300)), (150, (200, 150)), (20, (100, 75)), (700, (800, 600))],
+)
+def test_a_large_jpeg_may_be_decoded_at_a_part_of_its_size(side: int | None, size: tuple[int, int]) -> None:
+    """A half, a quarter, an eighth, but never so that the shorter side has less than asked for."""
+    data = encoded(noise(800, 600), "JPEG", quality=90)
+    assert open_image(data, side=side).size == size
+    assert open_image(encoded(noise(800, 600), "PNG"), side=side).size == (800, 600)
+
+
+def test_a_jpeg_decoded_small_stands_upright_and_looks_the_same() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    wide = noise(8, 6).resize((800, 600), Image.Resampling.BICUBIC)
+    data = encoded(wide, "JPEG", exif=exif, quality=95)
+    small, full = open_image(data, side=150), open_image(data)
+    assert small.size == (150, 200)
+    shrunk = full.resize((150, 200), Image.Resampling.BOX)
+    assert np.abs(np.asarray(small, float) - np.asarray(shrunk, float)).mean() < 2
+
+
 def test_a_camera_on_its_side(tmp_path: Path) -> None:
     """Orientation 6: the stored top left stands at the top right."""
     exif = Image.Exif()

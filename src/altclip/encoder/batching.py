@@ -29,9 +29,9 @@ _WINDOW_CHARACTERS: Final = 2**22
 
 @dataclass(frozen=True)
 class TextBatch:
-    """Token ids and mask (B, L), and the place of each row among all texts."""
+    """Token ids and mask (B, L), and the places among all texts that each row stands for: texts may be equal."""
 
-    positions: list[int]
+    positions: list[list[int]]
     ids: Ids
     mask: Ids
 
@@ -54,16 +54,21 @@ def text_batches(
 ) -> Iterator[TextBatch]:
     """All texts in batches of like length, in no order that matters: `positions` tells whose row is whose.
 
+    Texts of equal tokens in one window are one row, computed once: captions, labels and titles repeat.
+
     together: fill every row up to the longest of the texts in a list, or else of each window of them; for read-outs
     that see the padding.
     """
     start = 0
     for window in [texts] if together and isinstance(texts, list) else windows(texts):
-        rows = tokenize(window)
+        places: dict[tuple[int, ...], list[int]] = {}
+        for place, tokens in enumerate(tokenize(window), start):
+            places.setdefault(tuple(tokens), []).append(place)
+        rows = list(places)
         longest = max(map(len, rows), default=0) if together else 0
         for group in groups([max(len(row), longest) for row in rows], batch_size, device):
-            ids, mask = _padded([rows[place] for place in group], pad, longest)
-            yield TextBatch([start + place for place in group], ids, mask)
+            ids, mask = _padded([rows[number] for number in group], pad, longest)
+            yield TextBatch([places[rows[number]] for number in group], ids, mask)
         start += len(window)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 import torch
@@ -27,6 +28,9 @@ from altclip.metrics import normalised
 from altclip.processing import ImageSource, open_image
 from altclip.processing.opening import MAX_PIXELS
 
+# A JPEG is decoded no smaller than so many times the side that the model reads; docs/engines.md has what that changes.
+_SPARE: Final = 3
+
 
 class Embedder:
     """What `Encoder` is made of but for opening, labels and saving.
@@ -43,6 +47,8 @@ class Embedder:
             engine, parts.model, precision=precision, head=parts.head, changing=changing
         )
         self.max_pixels = MAX_PIXELS
+        side = parts.image_processor.side if parts.image_processor else None
+        self._decoded_side = _SPARE * side if side and precision != "exact" else None
 
     def __repr__(self) -> str:
         return f"Encoder({self.name!r}, device='{self.device}', dtype='{self.dtype}', engine='{self.engine.name}')"
@@ -148,7 +154,8 @@ class Embedder:
         """One image as float32 (3, side, side). Runs in several threads."""
         if self.image_processor is None:
             raise UsageError(f"{self.name} has no image tower")
-        return self.image_processor.preprocess(open_image(image, max_pixels=self.max_pixels))
+        opened = open_image(image, max_pixels=self.max_pixels, side=self._decoded_side)
+        return self.image_processor.preprocess(opened)
 
     def _embeddings(self, rows: Sequence[Features]) -> Features:
         """Features of batches as one array of embeddings (N, dim)."""

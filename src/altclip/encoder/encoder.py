@@ -61,8 +61,9 @@ class Encoder(Embedder):
             dtype: "auto", "float32", "bfloat16", "float16"; a named one wins over `precision`.
             engine: "auto" takes the fastest that is installed and says why in `engine_reason`; "torch" runs on any
                 device; "openvino" (extra `openvino`) compiles the model for this CPU and keeps that on disk.
-            precision: "fast" (half precision on GPUs, bfloat16 in openvino on CPUs that have it, float32 elsewhere) or
-                "exact" (float32 arithmetic everywhere).
+            precision: "fast" (half precision on GPUs, bfloat16 in openvino on CPUs that have it, float32 elsewhere;
+                JPEGs far larger than the model reads are decoded at a part of their size) or "exact" (float32
+                arithmetic everywhere, every picture decoded in full).
             head: the read-out of texts: "retrieval", or "unmasked" for Taiyi as its cards compute it, where the padding
                 beside a text counts: the texts of one call are filled up to the longest of them (those of an iterator
                 in lots of 4,096), so an embedding depends on the texts around it.

@@ -65,7 +65,7 @@ def text_features(
         ids: list[list[int]] = encoded["input_ids"]
         return ids
 
-    def encode(batch: TextBatch) -> tuple[list[int], Features]:
+    def encode(batch: TextBatch) -> tuple[list[list[int]], Features]:
         return batch.positions, engine.encode_text(batch.ids, batch.mask)
 
     pad = config.pad_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id
@@ -78,7 +78,8 @@ def text_features(
     rows = []
     with shown("texts", known_length(texts), progress) as done:
         for places, features in overlapped(encode, batches):
-            positions += places
-            rows.append(features)
-            done(len(features))
+            again = [len(of_row) for of_row in places]
+            positions += [place for of_row in places for place in of_row]
+            rows.append(np.repeat(features, again, axis=0))
+            done(sum(again))
     return [np.concatenate(rows)[np.argsort(positions)]] if rows else []

@@ -164,6 +164,13 @@ class ImageProcessor:
         return np.ascontiguousarray(values.transpose(2, 0, 1))
 
     @property
+    def side(self) -> int | None:
+        """Pixels that the shorter side of a picture is made to; None if pictures are not resized."""
+        if not self.do_resize:
+            return None
+        return self.size.get("shortest_edge") or max(self.size["height"], self.size["width"])
+
+    @property
     def _crop(self) -> tuple[int, int]:
         return self.crop_size["height"], self.crop_size["width"]
 
