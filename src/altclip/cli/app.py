@@ -29,6 +29,7 @@ COMMANDS: Final[dict[str, str]] = {
     "evaluate": "Measure a model: zero-shot classification and retrieval.",
     "compare": "Tell what changed between two evaluations, and what is noise.",
     "convert": "Write a model as a folder that another tool opens.",
+    "bench": "Measure how fast this machine runs a model, by each engine.",
     "info": "Tell what a model is, what it can do, and under which licence.",
 }
 
