@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from altclip.encoder import describe
+from altclip.engines import openvino
 from tests.bad import BAD_MODELS
 from tests.cli.conftest import Run
 from tests.tiny import DIM, tiny_model_folder
@@ -35,6 +36,17 @@ def test_json(run: Run, tiny_folder: Path) -> None:
     assert running["engine_reason"] == "torch: a model of 0 M parameters starts faster in it"
     assert running["device"] in running["device_reason"]
     assert running["dtype"] in ("float32", "bfloat16", "float16")
+
+
+def test_engines(run: Run, tiny_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(openvino, "is_installed", lambda: False)
+    code, out, _ = run("info", tiny_folder, "--engines")
+    assert code == 0
+    assert "engine torch" in out
+    assert "not installed: pip install 'altclip[openvino]'" in " ".join(out.split())
+    assert "engine openvino" not in run("info", tiny_folder)[1]
+    found = json.loads(run("info", tiny_folder, "--engines", "--json")[1])
+    assert set(found["running"]["engines"]) == {"torch", "openvino"}
 
 
 def test_card_and_licence(run: Run, tiny_folder: Path, tmp_path: Path) -> None:

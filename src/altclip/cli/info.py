@@ -18,6 +18,7 @@ EXAMPLE: Final = "altclip info BAAI/AltCLIP-m9"
 
 def command(
     model: Annotated[str, typer.Argument(metavar="[MODEL]", help="A folder, a preset, or a hub id.")] = "mini",
+    engines: Annotated[bool, typer.Option("--engines", help="Tell of every engine whether it can run here.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Tell what a model is, what it can do, and under which licence.
@@ -28,6 +29,10 @@ def command(
 
     description = describe(model)
     running = _running(description.parameters.get("all", 0))
+    if engines:
+        from altclip.engines import known_engines
+
+        running["engines"] = known_engines()
     if as_json:
         print_json({**description.to_dict(), "running": running})
         return
@@ -76,6 +81,8 @@ def _rows(description: Description, running: Mapping[str, Any]) -> Iterator[tupl
     yield "files", [f"{name} ({size:,} bytes)" for name, size in description.files.items()]
     yield "runs on", f"{running['device']} in {running['dtype']}: {running['device_reason']}"
     yield "engine", running["engine_reason"]
+    for name, told in running.get("engines", {}).items():
+        yield f"engine {name}", told
 
 
 def _reading(head: Mapping[str, Any]) -> Iterator[str]:

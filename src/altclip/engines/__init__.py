@@ -1,7 +1,7 @@
 """How a model is run: an engine takes arrays and gives arrays, whatever computes in between."""
 
 from altclip.engines.base import Engine, Features, Ids, Pixels
-from altclip.engines.choosing import ENGINES, PRECISIONS, check_choices, choose, dtype_for, pick
+from altclip.engines.choosing import ENGINES, PRECISIONS, check_choices, choose, dtype_for, known_engines, pick
 from altclip.engines.eager import TorchEngine
 from altclip.engines.openvino import OpenVINOEngine
 
@@ -17,5 +17,6 @@ __all__ = [
     "check_choices",
     "choose",
     "dtype_for",
+    "known_engines",
     "pick",
 ]

@@ -80,3 +80,14 @@ def pick(
     if not openvino.is_installed():
         return "torch", "torch: openvino is not installed, which is faster on CPUs (pip install 'altclip[openvino]')"
     return "openvino", "openvino: the fastest for a large model on a CPU"
+
+
+def known_engines() -> dict[str, str]:
+    """Each engine, and whether it can run here: in which number formats, or what to install."""
+    formats = "float32, bfloat16" if openvino.is_installed() and openvino.has_bfloat16() else "float32"
+    return {
+        "torch": f"torch {torch.__version__}, on every device; float32, bfloat16, float16",
+        "openvino": f"on the CPU; {formats}"
+        if openvino.is_installed()
+        else "not installed: pip install 'altclip[openvino]'",
+    }
