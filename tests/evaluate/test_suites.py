@@ -166,7 +166,9 @@ def test_the_shipped_suite_measures_all_nine_languages(run: Run, model: str, tmp
         r["language"]: r["queries"] for r in photos["results"] if (r["metric"], r["prompts"]) == ("top-1", "names")
     }
     assert (asked["en"], asked["fr"]) == (24, 21)  # three photographs show the class without a French name
-    assert any("1 of 8 classes have no name in fr: n001 (3 images)" in note for note in photos["notes"])
+    assert any(
+        "1 of 8 classes have no name in fr; their 3 images are not asked for in it" in note for note in photos["notes"]
+    )
     texts = {r["language"]: r["queries"] for r in by_name["results"] if r["metric"] == "T2I R@1"}
     assert (texts["en"], texts["fr"]) == (8, 7)
     of_french = {r["metric"]: r for r in captions["results"] if r["language"] == "fr"}

@@ -110,12 +110,13 @@ def labelled_set(
         raise DataError(f"{images.name} has {len(images)} images and names in {len(names)} languages: it needs both")
     counts = Counter(images.keys)
     for language, by_class in names.items():
-        lost = [f"{key} ({count} images)" for key, count in counts.items() if not by_class.get(key, "").strip()]
-        told = f"{images.name}: {len(lost)} of {len(counts)} classes have no name in {language}: {shown(lost)}"
+        lost = {key: count for key, count in counts.items() if not by_class.get(key, "").strip()}
+        told = f"{len(lost)} of {len(counts)} classes have no name in {language}"
         if lost and (not partial or len(lost) == len(counts)):
-            raise DataError(f"{told}; add them, or leave the language out")
+            named = shown([f"{key} ({count} images)" for key, count in lost.items()])
+            raise DataError(f"{images.name}: {told}: {named}; add them, or leave the language out")
         if lost:
-            notes = [*notes, f"{told}; these images are not asked for in it"]
+            notes = [*notes, f"{told}; their {sum(lost.values()):,} images are not asked for in it"]
     listed = list(dict.fromkeys(key for by_class in names.values() for key in by_class))
     if others := [key for key in listed if key not in counts]:
         notes = [*notes, f"{len(others)} names of classes that no image shows left out: {shown(others)}"]
