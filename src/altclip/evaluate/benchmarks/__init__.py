@@ -4,12 +4,14 @@
 """
 
 from altclip.evaluate.benchmarks.bundled import BUNDLED
-from altclip.evaluate.benchmarks.captioned import CAPTIONED
 from altclip.evaluate.benchmarks.catalogue import Benchmark, Content, Form, Wanted, open_benchmark
+from altclip.evaluate.benchmarks.coco import COCO
 from altclip.evaluate.benchmarks.content import Caption, Captions, CaptionSet, LabelledSet
+from altclip.evaluate.benchmarks.flickr import FLICKR
 from altclip.evaluate.benchmarks.labelled import LABELLED
+from altclip.evaluate.benchmarks.others import OTHERS
 
-BENCHMARKS: dict[str, Benchmark] = {row.name: row for row in (*CAPTIONED, *LABELLED, *BUNDLED)}
+BENCHMARKS: dict[str, Benchmark] = {row.name: row for row in (*FLICKR, *COCO, *OTHERS, *LABELLED, *BUNDLED)}
 
 __all__ = [
     "BENCHMARKS",
