@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
@@ -45,13 +44,6 @@ def test_where_nothing_can_be_kept_it_is_said_and_goes_on(tmp_path: Path) -> Non
     (tmp_path / "file").touch()
     with pytest.warns(CacheNotice, match="cannot be kept in"):
         assert kept(tmp_path / "file" / "folder", ["a"], Maker()) == b"graph" * 1000
-
-
-@pytest.mark.skipif(os.geteuid() == 0, reason="this user may write everywhere")
-def test_a_folder_that_may_only_be_read(tmp_path: Path) -> None:
-    tmp_path.chmod(0o500)
-    with pytest.warns(CacheNotice):
-        kept(tmp_path, ["a"], Maker())
 
 
 def test_no_folder_keeps_nothing() -> None:

@@ -62,6 +62,6 @@ def _measure(
     report(f"{label}: opening the model")
     encoder = Encoder(source, device=device, precision="exact")
     digest = encoder.digest
-    key = (digest, encoder.device.type, versions()["altclip"])
+    key = (digest, encoder.engine.name, encoder.device.type, versions()["altclip"])
     results = measure(encoder, data, settings, cache=cache, key=key, report=lambda line: report(f"{label}: {line}"))
     return Model(label, source, digest, time.monotonic() - started, results)

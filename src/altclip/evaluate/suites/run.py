@@ -85,7 +85,9 @@ def evaluate_suite(
 def _measure(model: Model, encoder: Encoder, content: Content, cache: Path, report: Say) -> Measured:
     started = time.monotonic()
     report(f"{model.label}, {content.name}: embedding {len(content.images):,} images")
-    images = embed_images(encoder, content.images, cache, (model.digest, encoder.device.type, versions()["altclip"]))
+    images = embed_images(
+        encoder, content.images, cache, (model.digest, encoder.engine.name, encoder.device.type, versions()["altclip"])
+    )
     if isinstance(content, CaptionSet):
         texts = {}
         for language, captions in content.captions.items():
