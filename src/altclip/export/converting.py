@@ -63,7 +63,11 @@ def convert(
     check_target(output, overwrite=overwrite)
     stored = to in ("hf", "sentence-transformers")
     encoder = Encoder(
-        model, image_weights=image_weights, device="cpu", dtype=_STORED[precision] if stored else "float32"
+        model,
+        image_weights=image_weights,
+        device="cpu",
+        engine="torch",
+        dtype=_STORED[precision] if stored else "float32",
     )
     if to == "hf":
         return to_huggingface(encoder, output, overwrite=overwrite)
