@@ -101,6 +101,7 @@ def test_what_was_measured_is_reported(made: Made, encoders: dict[str, Encoder])
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("precision", "least", "share"), [("fp16", 0.9999, 0.75), ("int8", 0.98, 0.75)])
 def test_smaller_weights_are_measured(made: Made, precision: str, least: float, share: float) -> None:
     whole, done = made("altclip", "onnx", "fp32"), made("altclip", "onnx", precision)
