@@ -7,6 +7,7 @@ import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -145,10 +146,10 @@ def mini_data(folder: Path, tongues: tuple[str, ...] = tuple(LANGUAGES)) -> Path
     concepts = [{"id": key, "names": {tongue: f"{tongue} {key}" for tongue in tongues}} for key in CONCEPTS]
     for name, made in zip(PATHS[1:], (classes, concepts), strict=True):
         (folder / name).write_text(lines(*map(json.dumps, made)), encoding="utf-8")
-    rows = [
+    rows: list[dict[str, Any]] = [
         {"image": {"bytes": png((10 * number, 0, 0)), "path": f"{number}.png"}}
         | {tongue: f"{tongue} caption {number}" for tongue in ("en", "zh", "ar")}
-        | {"fr": None if number == 3 else f"légende {number}"}
+        | {"fr": None if number == 3 else f"légende {number}"}  # type: ignore[dict-item]
         for number in range(12)
     ]
     write_rows(folder / PATHS[0], rows)
