@@ -149,7 +149,7 @@ def mini_data(folder: Path, tongues: tuple[str, ...] = tuple(LANGUAGES)) -> Path
     rows: list[dict[str, Any]] = [
         {"image": {"bytes": png((10 * number, 0, 0)), "path": f"{number}.png"}}
         | {tongue: f"{tongue} caption {number}" for tongue in ("en", "zh", "ar")}
-        | {"fr": None if number == 3 else f"légende {number}"}  # type: ignore[dict-item]
+        | {"fr": None if number == 3 else f"légende {number}"}
         for number in range(12)
     ]
     write_rows(folder / PATHS[0], rows)
