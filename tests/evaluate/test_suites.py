@@ -177,6 +177,52 @@ def test_the_shipped_suite_measures_all_nine_languages(run: Run, model: str, tmp
     assert any("fr: 1 of 12 images have no caption" in note for note in captions["notes"])
 
 
+def test_translations_are_found_among_all_of_a_file(run: Run, model: str, tmp_path: Path) -> None:
+    """Every second pair says the same in both columns, so a model finds it whatever it knows."""
+    same = [f"text {number}\ttext {number}" for number in range(0, 20, 2)]
+    other = [f"sentence {number}\tдругое {number}" for number in range(1, 20, 2)]
+    files.write(tmp_path / "set" / "made.en-ru.tsv", lines(*same, *other))
+    files.write(tmp_path / "set" / "made.en-fr.tsv", lines(*same))
+    files.write(tmp_path / "set" / "more.en-fr.tsv", lines("one more\tencore un"))
+    written, page = tmp_path / "out.json", tmp_path / "out.html"
+    code, out, err = run(
+        "evaluate", model, "--dataset", "parallel", "--root", str(tmp_path / "set"), "--json", str(written),
+        "--report", str(page),
+    )  # fmt: skip
+    assert code == 0, err
+    assert "to English R@1" in out
+    assert "fr: the pairs of 2 files together: made.en-fr.tsv, more.en-fr.tsv" in err
+    (of,) = json.loads(written.read_text(encoding="utf-8"))["sets"]
+    found = {(r["language"], r["metric"]): r for r in of["results"]}
+    assert found["fr", "to English R@1"]["value"] >= 10 / 11
+    assert 0.5 <= found["ru", "from English R@1"]["value"] <= 1
+    assert found["ru", "to English R@1"]["queries"] == 20
+    assert of["data"]["pairs"] == {"fr": 11, "ru": 20}
+    assert "Parallel text" in page.read_text(encoding="utf-8")
+    code, out, _ = run("compare", str(written), str(written))
+    assert "to English R@1" in out
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "languages", "words"),
+    [
+        ("made.en-zh.tsv", "one\t一\ntwo\n", "", "line 2: expected two texts with a tab between"),
+        ("made.en-zh.tsv", "one\t一\n", "ru", "has parallel text in zh, not in ru"),
+        ("notes.txt", "one\t一\n", "", "expected files named like en-zh.tsv"),
+        ("en-zh.tsv", "", "", "no pairs of texts"),
+    ],
+)
+def test_parallel_text_that_does_not_serve(
+    run: Run, model: str, tmp_path: Path, name: str, text: str, languages: str, words: str
+) -> None:
+    files.write(tmp_path / "set" / name, text)
+    code, out, err = run(
+        "evaluate", model, "--dataset", "parallel", "--root", str(tmp_path / "set"), "--languages", languages
+    )
+    assert (code, out) == (1, "")
+    assert words in err
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [

@@ -6,7 +6,7 @@
 from altclip.evaluate.benchmarks.bundled import BUNDLED
 from altclip.evaluate.benchmarks.catalogue import Benchmark, Content, Form, Wanted, open_benchmark
 from altclip.evaluate.benchmarks.coco import COCO
-from altclip.evaluate.benchmarks.content import Caption, Captions, CaptionSet, LabelledSet
+from altclip.evaluate.benchmarks.content import Caption, Captions, CaptionSet, LabelledSet, ParallelSet, Translations
 from altclip.evaluate.benchmarks.flickr import FLICKR
 from altclip.evaluate.benchmarks.labelled import LABELLED
 from altclip.evaluate.benchmarks.others import OTHERS
@@ -22,6 +22,8 @@ __all__ = [
     "Content",
     "Form",
     "LabelledSet",
+    "ParallelSet",
+    "Translations",
     "Wanted",
     "open_benchmark",
 ]

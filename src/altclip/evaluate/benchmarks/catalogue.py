@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from altclip.errors import DataError, UsageError
-from altclip.evaluate.benchmarks.content import CaptionSet, LabelledSet
+from altclip.evaluate.benchmarks.content import CaptionSet, LabelledSet, ParallelSet
 from altclip.evaluate.benchmarks.request import Request
 
-Content = CaptionSet | LabelledSet
+Content = CaptionSet | LabelledSet | ParallelSet
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ def _check_counts(row: Benchmark, content: Content) -> None:
         for language, captions in content.captions.items():
             expected = row.captions.get(language) if isinstance(row.captions, Mapping) else row.captions
             counted.append((f"captions in {language}", len(captions.texts), expected))
-    else:
+    elif isinstance(content, LabelledSet):
         counted.append(("classes", len(content.labels.names), row.classes))
     wrong = [
         f"{count:,} {of}, expected {expected:,}" for of, count, expected in counted if expected not in (None, count)

@@ -71,6 +71,29 @@ class LabelledSet:
         return tuple(dict.fromkeys(language for names in self.labels.names.values() for language in names))
 
 
+@dataclass(frozen=True)
+class Translations:
+    """Texts of one language (N,), and the English of each (N,)."""
+
+    own: tuple[str, ...]
+    english: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class ParallelSet:
+    """A set for text to text, without images: translations by language; digest: of its files."""
+
+    name: str
+    texts: Mapping[str, Translations]
+    digest: str
+    notes: tuple[str, ...] = ()
+
+    @property
+    def images(self) -> ImageSet:
+        """None."""
+        return ImageSet(self.name, lambda number: number, (), self.digest)
+
+
 def caption_set(
     images: ImageSet,
     captions: Mapping[str, Iterable[Caption]],

@@ -6,7 +6,7 @@ from functools import partial
 from typing import Final
 
 from altclip.evaluate.benchmarks.catalogue import Benchmark, Form, Wanted
-from altclip.evaluate.benchmarks.formats import chinese_clip, crossmodal, listed, tables, webdataset
+from altclip.evaluate.benchmarks.formats import chinese_clip, crossmodal, listed, parallel, tables, webdataset
 from altclip.evaluate.benchmarks.sources import chinese_clip_files
 
 _WUKONG: Final = "https://wukong-dataset.github.io/wukong-dataset/download.html"
@@ -93,6 +93,12 @@ OTHERS: Final = (
         "captions",
         "a set of your own with captions",
         (Form((Wanted("data", (".",), "you: a file, or a folder of images with metadata"),), tables.read_captions),),
+        split="all of it",
+    ),
+    Benchmark(
+        "parallel",
+        "Parallel text",
+        (Form((Wanted("data", (".",), "you: a file named like en-zh.tsv, or a folder of them"),), parallel.read),),
         split="all of it",
     ),
 )

@@ -11,21 +11,19 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from altclip.evaluate.benchmarks import Captions, CaptionSet
+from altclip.evaluate.benchmarks import Captions, CaptionSet, Translations
 from altclip.evaluate.suites.figures import MEAN_RECALL, Figure, exact
 from altclip.evaluate.suites.findings import Findings
-from altclip.evaluate.suites.outcomes import Kind, Outcome
+from altclip.evaluate.suites.outcomes import Outcome
 from altclip.evaluate.suites.sights import Item, Sheet, sheet
+from altclip.evaluate.suites.translated import translations_of
 from altclip.metrics import (
     Direction,
     Embeddings,
-    Ranks,
     RetrievalRanks,
     alignment,
     retrieval_figures,
     retrieval_ranks,
-    translation_ranks,
-    wilson,
 )
 
 KS = (1, 5, 10)
@@ -38,7 +36,10 @@ def retrieval_of(content: CaptionSet, images: Embeddings, texts: Mapping[str, Em
         findings += _recalls(content, language, images, texts[language])
         findings += Findings(_spaces(language, images, texts[language], captions))
         if language != "en" and _parallel(captions, content.captions.get("en")):
-            findings += _translations(language, texts, content.captions)
+            findings += translations_of(
+                language, Translations(captions.texts, content.captions["en"].texts), (texts[language], texts["en"]),
+                captions.owners[:, 0],
+            )  # fmt: skip
     return findings
 
 
@@ -121,20 +122,4 @@ def _parallel(captions: Captions, english: Captions | None) -> bool:
         english is not None
         and np.array_equal(captions.owners, english.owners)
         and len(np.unique(captions.owners[:, 0])) == len(captions.owners)
-    )
-
-
-def _translations(language: str, texts: Mapping[str, Embeddings], captions: Mapping[str, Captions]) -> Findings:
-    own, english = texts[language], texts["en"]
-    units, count = captions[language].owners[:, 0], len(own)
-    named: dict[Kind, Ranks] = {
-        "to English": translation_ranks(own, english, captions["en"].texts),
-        "from English": translation_ranks(english, own, captions[language].texts),
-    }
-    return Findings(
-        [
-            Figure(language, f"{kind} R@1", wilson(int((ranks < 1).sum()), count), count, count)
-            for kind, ranks in named.items()
-        ],
-        [Outcome(language, kind, ranks, units, count) for kind, ranks in named.items()],
     )

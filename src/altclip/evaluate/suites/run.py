@@ -8,10 +8,12 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from altclip.checkpoints import resolve
 from altclip.encoder import Encoder
 from altclip.errors import UsageError
-from altclip.evaluate.benchmarks import BENCHMARKS, CaptionSet, Content, open_benchmark
+from altclip.evaluate.benchmarks import BENCHMARKS, CaptionSet, Content, ParallelSet, open_benchmark
 from altclip.evaluate.embedding import embed_images
 from altclip.evaluate.facts import cache_folder, commit, versions
 from altclip.evaluate.suites.captioned import retrieval_of
@@ -20,6 +22,7 @@ from altclip.evaluate.suites.labelled import accuracies_of
 from altclip.evaluate.suites.published import published
 from altclip.evaluate.suites.report import Measured, Model, SetReport, SuiteReport
 from altclip.evaluate.suites.suite import Suite
+from altclip.evaluate.suites.translated import translations_of
 from altclip.evaluate.tables import labels_for
 
 Say = Callable[[str], None]
@@ -84,6 +87,9 @@ def evaluate_suite(
 
 def _measure(model: Model, encoder: Encoder, content: Content, cache: Path, report: Say) -> Measured:
     started = time.monotonic()
+    if isinstance(content, ParallelSet):
+        found = _translated(model, encoder, content, report)
+        return Measured(model, time.monotonic() - started, found)
     report(f"{model.label}, {content.name}: embedding {len(content.images):,} images")
     images = embed_images(
         encoder, content.images, cache, (model.digest, encoder.engine.name, encoder.device.type, versions()["altclip"])
@@ -101,6 +107,15 @@ def _measure(model: Model, encoder: Encoder, content: Content, cache: Path, repo
     return Measured(model, time.monotonic() - started, findings)
 
 
+def _translated(model: Model, encoder: Encoder, content: ParallelSet, report: Say) -> Findings:
+    found = Findings()
+    for language, texts in content.texts.items():
+        report(f"{model.label}, {content.name}: embedding {len(texts.own):,} pairs in {language} and English")
+        embedded = encoder.encode_texts(texts.own), encoder.encode_texts(texts.english)
+        found += translations_of(language, texts, embedded, np.arange(len(texts.own)))
+    return found
+
+
 def _data(content: Content) -> dict[str, object]:
     """Digests of images and texts, and how many there were of everything."""
     texts: dict[str, Sequence[str]]
@@ -108,6 +123,9 @@ def _data(content: Content) -> dict[str, object]:
     if isinstance(content, CaptionSet):
         counted["captions"] = {language: len(of.texts) for language, of in content.captions.items()}
         texts = {language: of.texts for language, of in content.captions.items()}
+    elif isinstance(content, ParallelSet):
+        counted["pairs"] = {language: len(of.own) for language, of in content.texts.items()}
+        texts = {language: [*of.own, *of.english] for language, of in content.texts.items()}
     else:
         counted["classes"] = len(content.labels.names)
         counted["languages"] = list(content.languages)
