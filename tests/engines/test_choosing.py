@@ -16,7 +16,7 @@ LARGE = 864_000_000
 @pytest.mark.parametrize(
     ("device", "dtype", "parameters", "changing", "installed", "name", "words"),
     [
-        (CPU, torch.float32, LARGE, False, True, "openvino", "the fastest for a large model on a CPU"),
+        (CPU, torch.float32, LARGE, False, True, "openvino", "made for large models on a CPU"),
         (CPU, torch.float32, LARGE, False, False, "torch", "pip install 'altclip[openvino]'"),
         (CPU, torch.float32, 8_000_000, False, True, "torch", "a model of 8 M parameters starts faster"),
         (CPU, torch.bfloat16, LARGE, False, True, "torch", "bfloat16 was asked for"),

@@ -78,8 +78,8 @@ def pick(
     if parameters < _LARGE:
         return "torch", f"torch: a model of {parameters / 1e6:.0f} M parameters starts faster in it"
     if not openvino.is_installed():
-        return "torch", "torch: openvino is not installed, which is faster on CPUs (pip install 'altclip[openvino]')"
-    return "openvino", "openvino: the fastest for a large model on a CPU"
+        return "torch", "torch: openvino, made for CPUs, is not installed (pip install 'altclip[openvino]')"
+    return "openvino", "openvino: installed, and made for large models on a CPU"
 
 
 def known_engines() -> dict[str, str]:
