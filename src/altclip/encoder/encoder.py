@@ -59,8 +59,8 @@ class Encoder(Embedder):
             image_weights: where the image tower comes from, for models that ship the text encoder alone.
             device: "auto", "cpu", "cuda", "cuda:1", "mps".
             dtype: "auto", "float32", "bfloat16", "float16"; a named one wins over `precision`.
-            engine: "auto" chooses by device, size and what is installed, and says why in `engine_reason`; "torch"
-                runs on any device; "openvino" (extra `openvino`) compiles the model for this CPU and keeps that on disk.
+            engine: "auto" chooses by device, size and what is installed, and says why in `engine_reason`; "torch" runs
+                on any device; "openvino" (extra `openvino`) compiles the model for this CPU and keeps that on disk.
             precision: "fast" (half precision on GPUs, bfloat16 in openvino on CPUs that have it, float32 elsewhere;
                 JPEGs far larger than the model reads are decoded at a part of their size) or "exact" (float32
                 arithmetic everywhere, every picture decoded in full).
