@@ -7,9 +7,10 @@
 1. 20 of the 200 classes are chosen (`unseen_classes`): named in all nine languages, no name in that of another class.
 2. mini-180 is the recipe `mini`, shortened, with `--set data.exclude_classes=FILE`.
 3. It is fine-tuned for three minutes on the training images of the 20 classes, by their names in nine languages: all
-   weights, and LoRA. WiSE-FT averages the first of these with mini-180.
-4. Top-1 by language, with templates, on validation images: of the 20 and of the other 180, always among all classes
-   that have a name in the language.
+   weights and LoRA with as many images of the 180 beside them (so that new names learn to stand before old ones), and
+   all weights on the 20 alone. WiSE-FT averages the first of these with mini-180.
+4. Top-1 by language, with templates, on validation images: of the 20 and of the other 180 among all classes that have a
+   name in the language, and of the 20 among themselves.
 """
 
 from __future__ import annotations
@@ -45,11 +46,14 @@ UNSEEN = 20
 CLASSES = "photos/classes.jsonl"
 TRIAL = {"teacher": 3, "distill": 3, "align": 3}
 ALPHAS = (0.25, 0.5, 0.75)
-LORA = [
-    "stages.finetune.lora.rank=16",
-    r"stages.finetune.lora.target=\.layers\.",
-    "stages.finetune.optimizer.learning_rate=2e-3",
-]
+RATE = "stages.finetune.optimizer.learning_rate="
+ALL_WEIGHTS = [RATE + "1e-3"]
+LORA = ["stages.finetune.lora.rank=16", r"stages.finetune.lora.target=\.layers\.", RATE + "4e-3"]
+GROUPS = {
+    "unseen": "the 20 classes that mini-180 never saw, among all",
+    "among themselves": "the 20 classes, among themselves",
+    "others": "the other 180, among all",
+}
 
 
 def main() -> None:
@@ -63,9 +67,11 @@ def main() -> None:
     listed.write_text("".join(f"{key}\n" for key in unseen), encoding="utf-8")
     base = arguments.model or mini_180(arguments, data, listed, work)
     models: dict[str, tuple[Path, dict[str, Any]]] = {"mini-180": (base, {})}
-    full, told = finetuned(arguments, data, base, unseen, classes, work / "full", [])
+    alone, told = finetuned(arguments, data, base, unseen, classes, work / "alone", ALL_WEIGHTS, beside=False)
+    models["all weights, the 20 alone"] = alone / "model", told
+    full, told = finetuned(arguments, data, base, unseen, classes, work / "full", ALL_WEIGHTS)
     models["all weights"] = full / "model", told
-    lora, told = finetuned(arguments, data, base, unseen, classes, work / "lora", [*LORA])
+    lora, told = finetuned(arguments, data, base, unseen, classes, work / "lora", LORA)
     models["LoRA"] = merge(base, lora / "adapter", fresh(work / "lora-merged")), told
     for alpha in ALPHAS:
         folder = merge(base, full / "model", fresh(work / f"wise-{alpha}"), alpha=alpha)
@@ -137,22 +143,16 @@ def mini_180(arguments: argparse.Namespace, data: Path, listed: Path, work: Path
 
 def finetuned(
     arguments: argparse.Namespace, data: Path, base: Path, unseen: Sequence[str], classes: Labels, output: Path,
-    changes: list[str],
+    changes: list[str], *, beside: bool = True,
 ) -> tuple[Path, dict[str, Any]]:  # fmt: skip
     """The stage's folder after as many steps as the time allows, told by a short run before; and what it took."""
-    trial = tune(
-        arguments,
-        data,
-        base,
-        unseen,
-        classes,
-        fresh(output.with_name(f"{output.name}-timing")),
-        [*changes, *of_steps(12)],
-    )
+    changes = [*changes, f"stages.finetune.pairs={pairs_of(classes, unseen, beside)}"]
+    before = fresh(output.with_name(f"{output.name}-timing"))
+    trial = tune(arguments, data, base, before, [*changes, *of_steps(12)])
     rates = [entry["rate"] for entry in read_log(trial / "log.jsonl") if "rate" in entry]
     steps = 3 if arguments.trial else max(20, int(arguments.seconds * rates[-1] / arguments.batch))
     began = time.perf_counter()
-    folder = tune(arguments, data, base, unseen, classes, fresh(output), [*changes, *of_steps(steps)])
+    folder = tune(arguments, data, base, fresh(output), [*changes, *of_steps(steps)])
     return folder, {"steps": steps, "seconds": round(time.perf_counter() - began, 1)}
 
 
@@ -163,21 +163,22 @@ def of_steps(steps: int) -> list[str]:
     ]  # fmt: skip
 
 
-def tune(
-    arguments: argparse.Namespace, data: Path, base: Path, unseen: Sequence[str], classes: Labels, output: Path,
-    changes: list[str],
-) -> Path:  # fmt: skip
-    """The shipped recipe `finetune` on the images of the unseen classes alone."""
+def pairs_of(classes: Labels, unseen: Sequence[str], beside: bool) -> str:
+    """The training images of the unseen classes; with `beside` half of every batch is of the others."""
     languages = json.dumps(list(LANGUAGES))
     labels = f"{{path='{CLASSES}', key='wnid', own='mini', languages={languages}, template_share=0.4}}"
     others = [key for key in classes.names if key not in unseen]
-    recipe = load_recipe(
-        "finetune",
-        [
-            f"model={base}", f"exclude.wnid={json.dumps(others)}", f"stages.finetune.batch_size={arguments.batch}",
-            f"stages.finetune.pairs=[{{path='photos/train.parquet', label='wnid', labels={labels}}}]", *changes,
-        ],
-    )  # fmt: skip
+    left_out = [others, list(unseen)] if beside else [others]
+    pairs = (
+        f"{{path='photos/train.parquet', label='wnid', labels={labels}, exclude={{wnid={json.dumps(keys)}}}}}"
+        for keys in left_out
+    )
+    return f"[{', '.join(pairs)}]"
+
+
+def tune(arguments: argparse.Namespace, data: Path, base: Path, output: Path, changes: list[str]) -> Path:
+    """The shipped recipe `finetune` from that model."""
+    recipe = load_recipe("finetune", [f"model={base}", f"stages.finetune.batch_size={arguments.batch}", *changes])
     return run_recipe(recipe, data, output, report=print, show_progress=False)
 
 
@@ -191,20 +192,24 @@ def fresh(folder: Path) -> Path:
 
 
 def measured(folder: Path, images: ImageSet, classes: Labels, unseen: Sequence[str]) -> dict[str, Any]:
-    """Top-1 by language of the images that show an unseen class, and of the others."""
+    """Top-1 by group and language."""
     encoder = Encoder(folder)
     embedded = embed_images(encoder, images)
     named = embed_labels(encoder, classes, LANGUAGES, "templates")
     others = [key for key in classes.names if key not in unseen]
-    groups = {"unseen": list(unseen), "others": others}
+    asked = {
+        "unseen": (list(unseen), classes.names),
+        "among themselves": (list(unseen), unseen),
+        "others": (others, classes.names),
+    }
     return {
-        group: {language: top_1(embedded, named[language], keys) for language in LANGUAGES}
-        for group, keys in groups.items()
+        group: {language: top_1(embedded, named[language].among(choices), keys) for language in LANGUAGES}
+        for group, (keys, choices) in asked.items()
     }
 
 
 def top_1(images: Embedded, named: Named, keys: Iterable[str]) -> dict[str, float]:
-    """Among all classes named in the language; with its 95 % interval and how many images."""
+    """Of the images of these classes, among the named ones; with its 95 % interval and how many images."""
     shown = images.of([key for key in keys if key in named.keys])
     ranks = class_ranks(images, shown, named)
     share = wilson(int((ranks == 0).sum()), len(ranks))
@@ -235,9 +240,9 @@ def few_images(data: Path, folder: Path) -> Path:
 
 
 def table(result: dict[str, Any]) -> str:
-    """Top-1 in percent: a row a model, a column a language, the mean last; unseen classes first."""
+    """Top-1 in percent: a row a model, a column a language, the mean last."""
     lines = []
-    for group, title in (("unseen", "the 20 classes that mini-180 never saw"), ("others", "the other 180")):
+    for group, title in GROUPS.items():
         lines += [f"Top-1 on {title}, in percent:", "", f"| model | {' | '.join(LANGUAGES)} | mean |"]
         lines.append(f"|---|{'---:|' * (len(LANGUAGES) + 1)}")
         for name, row in result["models"].items():
@@ -259,8 +264,10 @@ def page(result: dict[str, Any], circumstances: dict[str, Any]) -> str:
     machine, images = circumstances["machine"], result["models"]["mini-180"]["unseen"]["en"]["images"]
     return (
         "# Fine-tuning on classes that were never seen\n\n"
-        "Made by `benchmarks/finetune.py`. An image chooses among all classes that have a name in the language. Names "
-        f"are used with templates. {images} images of the 20 classes.\n\n"
+        'Made by `benchmarks/finetune.py`. Names are used with templates; "all" are the classes that have a name in '
+        f"the language. {images} images of the 20 classes. Learning rate {ALL_WEIGHTS[0].partition('=')[2]} for all "
+        f"weights, {LORA[-1].partition('=')[2]} for LoRA. Half of every batch is images of the other 180, but where it "
+        "says that the 20 were alone.\n\n"
         f"mini-180, steps: {how}.\n\n"
         f"Fine-tuning, {result['seconds']:.0f} seconds each, batch {result['batch']}: {steps}.\n\n"
         f"{table(result)}\n"

@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import statistics
 import subprocess
 import sys
@@ -109,7 +110,9 @@ def measured(arguments: argparse.Namespace, peer: str) -> dict[str, float]:
     environment = {**os.environ, "OMP_NUM_THREADS": str(arguments.threads), "HF_HUB_OFFLINE": "1"}
     command = [python, str(script), *([peer] if peer else [arguments.row, "--one"]), *options]
     done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
-    return json.loads(done.stdout.splitlines()[-1])  # type: ignore[no-any-return]
+    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    print(peer or "ours", found, file=sys.stderr, flush=True)
+    return found
 
 
 # --- ours ---
@@ -151,19 +154,25 @@ def ours(arguments: argparse.Namespace) -> dict[str, float]:
     from altclip.train.accelerating import open_accelerator
     from altclip.train.run import open_context
     from altclip.train.stages import STAGES
+    from altclip.train.state import seed_everything
 
     torch.set_num_threads(arguments.threads)
     made = recipe(arguments)
     config = made.stages[arguments.row]
     accelerator = open_accelerator(made, "cpu")
     context = open_context(made, config, Path("/"), Path(arguments.folder), accelerator, lambda _: None)
-    build = STAGES[config.kind]
+
+    def build() -> Any:
+        seed_everything(made.seed)  # the same weights every time, as the cache is of these
+        return STAGES[config.kind](context)
+
+    shutil.rmtree(context.output / "cache", ignore_errors=True)  # of an earlier round
     began = time.perf_counter()
-    stage: Any = build(context)
+    stage: Any = build()
     found: dict[str, float] = {}
     if arguments.row == "align":  # the second building finds the cache, so the difference is what it costs
         first, again = time.perf_counter() - began, time.perf_counter()
-        stage = build(context)
+        stage = build()
         images = sum(len(source.rows) for source in stage.pairs.sources)
         found["cache_seconds_an_image"] = round((first - (time.perf_counter() - again)) / images, 4)
     else:

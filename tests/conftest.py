@@ -31,10 +31,10 @@ def pytest_configure(config: pytest.Config) -> None:
         MPLBACKEND="Agg",
         TOKENIZERS_PARALLELISM="false",
     )
-    for variable in ("HF_TOKEN", "HF_ENDPOINT", "ALTCLIP_DEVICE"):
+    for variable in ("HF_TOKEN", "HF_ENDPOINT", "ALTCLIP_DEVICE", "ALTCLIP_ENGINE", "ALTCLIP_PRECISION"):
         os.environ.pop(variable, None)
-    # tiny tensors: more threads than this cost more than they bring, and two test processes must fit two cores
-    os.environ.setdefault("OMP_NUM_THREADS", str(min(2, os.cpu_count() or 1)))
+    # tiny tensors: more threads cost more than they bring, and each of the test processes has a core
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

@@ -21,6 +21,7 @@ TREE = {
     "UnsafeFileError": (errors.CheckpointError,),
     "HubError": (errors.CheckpointError,),
     "DataError": (errors.AltclipError,),
+    "SearchError": (errors.AltclipError,),
     "ConfigError": (errors.AltclipError, ValueError),
 }
 CLASSES = {

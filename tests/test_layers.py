@@ -37,7 +37,8 @@ ARROWS = {
 # A library that a user may not have is imported behind one door, which says what to install.
 OPTIONAL = {
     "accelerate", "datasets", "tensorboard", "peft", "matplotlib", "jinja2", "openvino", "nncf", "onnx", "onnxruntime",
-    "pillow_heif", "lancedb", "fastapi", "uvicorn", "prometheus_client", "diffusers", "ray", "skimage", "sklearn",
+    "pillow_heif", "lancedb", "watchfiles", "fastapi", "uvicorn", "httpcore2", "prometheus_client", "diffusers", "ray",
+    "skimage", "sklearn",
 }  # fmt: skip
 ORACLES = {"transformers", "sentence_transformers", "torchmetrics", "open_clip", "torchvision"}
 

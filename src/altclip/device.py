@@ -6,6 +6,8 @@ can.
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Final
 
 import torch
@@ -21,6 +23,11 @@ DTYPES: Final[dict[str, torch.dtype]] = {
     "fp16": torch.float16,
     "float64": torch.float64,
 }
+
+# Levels of oneDNN, which computes torch's bfloat16 on CPUs, that leave it out, as ONEDNN_MAX_CPU_ISA names them.
+_WITHOUT_BFLOAT16: Final = frozenset(
+    {"SSE41", "AVX", "AVX2", "AVX2_VNNI", "AVX2_VNNI_2", "AVX512_CORE", "AVX512_CORE_VNNI"}
+)
 
 
 def available_devices() -> list[str]:
@@ -84,3 +91,25 @@ def _best_dtype(device: torch.device) -> torch.dtype:
         return torch.float32
     with torch.cuda.device(device):
         return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
+
+
+def cpu_has_bfloat16() -> bool:
+    """Whether this CPU computes matrix products in bfloat16, by AVX512_BF16 or AMX; elsewhere these are emulated.
+
+    torch is asked, and where it is too old to tell, the kernel (`/proc/cpuinfo`, on Linux). The environment variable
+    ONEDNN_MAX_CPU_ISA set to a level below AVX512_CORE_BF16 means no, for it keeps oneDNN from these instructions; set
+    it before the program starts, oneDNN reads it once.
+    """
+    if os.environ.get("ONEDNN_MAX_CPU_ISA", "").upper() in _WITHOUT_BFLOAT16:
+        return False
+    return bool({"avx512_bf16", "amx_bf16"} & _cpu_features())
+
+
+def _cpu_features() -> set[str]:
+    """Names of instruction sets, as Linux spells them."""
+    told = getattr(torch.cpu, "get_capabilities", None)  # not in the oldest torch that we take
+    if told is not None:
+        return {name for name, value in told().items() if value is True}
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text(encoding="utf-8", errors="replace").splitlines() if info.is_file() else []
+    return next((set(line.split()) for line in lines if line.startswith("flags")), set())

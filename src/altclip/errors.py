@@ -11,7 +11,8 @@
     │   ├── UnsafeFileError   a pickle that carries code
     │   └── HubError          a repository cannot be reached or may not be read
     ├── ConfigError           a recipe or `--set` has mistakes (all of them listed)
-    └── DataError             a data set is missing, damaged or too bad to go on
+    ├── DataError             a data set is missing, damaged or too bad to go on
+    └── SearchError           an index is missing, damaged, locked or of another model
 
 Each message says what was found, what was expected, and the next step.
 """
@@ -81,6 +82,10 @@ class HubError(CheckpointError):
 
 class DataError(AltclipError):
     """A data set is missing, damaged, or has too many bad samples to go on."""
+
+
+class SearchError(AltclipError):
+    """A search index cannot be opened, read or written; what was in it is as it was."""
 
 
 class ConfigError(AltclipError, ValueError):

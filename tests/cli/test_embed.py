@@ -206,3 +206,11 @@ def test_output_that_steers_nothing(embed: Run, album: Path) -> None:
     assert result.code == 0
     assert result.out.startswith("[red]\\x1bx.npz: 3 embeddings")
     assert out.exists()
+
+
+def test_samples_that_are_no_folder_are_refused(run: Run, tmp_path: Path) -> None:
+    code, _, err = run(
+        "embed", "x.jpg", "--out", tmp_path / "a.npz", "--precision", "int8", "--calibrate", tmp_path / "no"
+    )
+    assert code == 2
+    assert "is no folder: name one with 32 images or more" in " ".join(err.split())

@@ -46,7 +46,7 @@ def test_engines(run: Run, tiny_folder: Path, monkeypatch: pytest.MonkeyPatch) -
     assert "not installed: pip install 'altclip[openvino]'" in " ".join(out.split())
     assert "engine openvino" not in run("info", tiny_folder)[1]
     found = json.loads(run("info", tiny_folder, "--engines", "--json")[1])
-    assert set(found["running"]["engines"]) == {"torch", "openvino"}
+    assert set(found["running"]["engines"]) == {"torch", "compiled", "openvino", "onnx"}
 
 
 def test_card_and_licence(run: Run, tiny_folder: Path, tmp_path: Path) -> None:

@@ -186,7 +186,7 @@ def test_a_folder_of_bad_files_alone_writes_no_page(run: Run, tmp_path: Path) ->
 
 
 def test_without_the_extra_it_says_what_to_install(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("altclip.demo.pictures.find_spec", lambda _: None)
+    monkeypatch.setattr("altclip.data.shipped.find_spec", lambda _: None)
     code, _, err = run()
     assert code == 1
     assert "pip install 'altclip[demo]'" in err

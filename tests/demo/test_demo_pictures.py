@@ -84,7 +84,7 @@ def test_a_missing_package_names_the_extra(monkeypatch: pytest.MonkeyPatch, modu
     def without(name: str) -> ModuleSpec | None:
         return None if name == module else find(name)
 
-    monkeypatch.setattr("altclip.demo.pictures.find_spec", without)
+    monkeypatch.setattr("altclip.data.shipped.find_spec", without)
     with pytest.raises(MissingExtraError, match=rf"'{package}'.*altclip\[demo\]"):
         shipped()
 

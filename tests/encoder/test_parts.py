@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import json
 import shutil
@@ -96,6 +97,37 @@ class TestOverlap:
     def test_an_error_of_the_work_arrives(self) -> None:
         with pytest.raises(ZeroDivisionError):
             list(overlapped(lambda number: 1 / number, [1, 0, 1]))
+
+    def test_the_thread_is_kept_for_who_asks_again_and_is_nobody_else_s(self) -> None:
+        def work(_: int) -> threading.Thread:
+            return threading.current_thread()
+
+        mine = {*overlapped(work, [1, 2]), *overlapped(work, [3])}
+        assert len(mine) == 1
+        others: list[threading.Thread] = []
+        asker = threading.Thread(target=lambda: others.extend(overlapped(work, [1])))
+        asker.start()
+        asker.join()
+        assert not mine & set(others)
+        del asker
+        gc.collect()
+        others[0].join(10)
+        assert not others[0].is_alive(), "it ends with who asked"
+
+    def test_nothing_runs_on_when_it_is_left_early(self) -> None:
+        running = []
+
+        def work(number: int) -> int:
+            running.append(number)
+            time.sleep(0.05)
+            running.remove(number)
+            return number
+
+        results = overlapped(work, range(9))
+        assert next(results) == 0
+        results.close()  # type: ignore[attr-defined]
+        assert running == []
+        assert list(overlapped(work, [7])) == [7]
 
 
 class TestDecoding:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 
-from altclip.engines import check_choices, choose, openvino, pick
+from altclip.engines import ENGINES, PRECISIONS, check_choices, choose, choosing, openvino, pick
 from altclip.errors import MissingExtraError, UsageError
 from tests.tiny import tiny_model
 
@@ -41,7 +43,8 @@ def test_auto_says_what_it_takes_and_why(
     assert words in reason
 
 
-def test_one_asked_for_by_name_is_taken() -> None:
+def test_one_asked_for_by_name_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(choosing, "cpu_has_bfloat16", lambda: True)
     assert pick("openvino", CPU, torch.float32, 10) == ("openvino", "openvino: asked for by name")
     assert pick("torch", CPU, torch.float32, LARGE) == ("torch", "torch: asked for by name")
 
@@ -56,5 +59,41 @@ def test_a_model_in_another_format_is_refused() -> None:
     pytest.importorskip("openvino")
     with pytest.raises(UsageError, match="takes a float32 model on the CPU, not torch.bfloat16 on cpu"):
         choose("openvino", tiny_model().bfloat16())
-    with pytest.raises(UsageError, match="expected one of auto, torch, openvino"):
+    with pytest.raises(UsageError, match="expected one of auto, torch, compiled, openvino, onnx"):
         check_choices("tensorflow", "fast")
+
+
+def test_fast_computes_in_bfloat16_where_the_cpu_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of models of some size that do not change, and whose number format was not asked for."""
+    monkeypatch.setattr(choosing, "cpu_has_bfloat16", lambda: True)
+    model = tiny_model()
+
+    def formats(**how: Any) -> torch.dtype:
+        return choose("torch", model, **how)[0].dtype
+
+    assert formats() == torch.float32  # a small one
+    monkeypatch.setattr(choosing, "_LARGE", 0)
+    assert formats() == torch.bfloat16
+    assert next(model.parameters()).dtype == torch.float32
+    for how in ({"precision": "exact"}, {"changing": True}, {"half": False}):
+        assert formats(**how) == torch.float32
+    monkeypatch.setattr(choosing, "cpu_has_bfloat16", lambda: False)
+    assert formats() == torch.float32
+
+
+@pytest.mark.parametrize("half", [True, False])
+def test_a_cpu_without_bfloat16_is_said(monkeypatch: pytest.MonkeyPatch, half: bool) -> None:
+    monkeypatch.setattr(openvino, "is_installed", lambda: True)
+    monkeypatch.setattr(choosing, "cpu_has_bfloat16", lambda: half)
+    reasons = {precision: pick("auto", CPU, torch.float32, LARGE, precision=precision)[1] for precision in PRECISIONS}
+    assert ("this CPU has no bfloat16" in reasons["fast"]) is not half
+    assert "bfloat16" not in reasons["exact"]
+    assert reasons["int8"] == "openvino: the one that computes in int8"
+    named = {engine: pick(engine, CPU, torch.float32, LARGE)[1] for engine in ENGINES}
+    said = {engine for engine, reason in named.items() if "this CPU has no bfloat16" in reason}
+    assert said == (set() if half else {"torch", "compiled", "openvino"})  # onnx is never in anything but float32
+    monkeypatch.setattr(openvino, "is_installed", lambda: False)
+    assert ("this CPU has no bfloat16" in pick("auto", CPU, torch.float32, LARGE)[1]) is not half
+    for told in (pick("torch", CUDA, torch.float32, LARGE), pick("auto", CPU, torch.bfloat16, LARGE)):
+        assert "has no bfloat16" not in told[1]
+    assert "bfloat16" not in pick("auto", CPU, torch.float32, LARGE, changing=True)[1]

@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
+import hashlib
+import logging
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from pathlib import Path
+from threading import Event
 
 import numpy as np
 import pytest
 import torch
 
-from altclip.engines import Engine, OpenVINOEngine, TorchEngine
+from altclip.engines import Engine, OpenVINOEngine, TorchEngine, onnx_library, quantising
 from altclip.engines import openvino as door
+from altclip.engines.telemetry import without_telemetry
 from altclip.metrics import normalised
 from altclip.models import DualEncoder
 from tests.export.made import config_of
 from tests.tiny import SIDE, tiny_model, tiny_model_folder
 
 pytest.importorskip("openvino")
-MODELS = ("altclip", "clip", *(pytest.param(name, marks=pytest.mark.slow) for name in ("chinese-clip", "m-clip")))
+OTHERS = ("clip", "chinese-clip", "m-clip")
+MODELS = ("altclip", *(pytest.param(name, marks=pytest.mark.slow) for name in OTHERS))
 
 
 @pytest.fixture(scope="module", params=MODELS)
@@ -64,6 +72,7 @@ def test_every_engine_gives_what_the_model_gives(engine: Engine, model: DualEnco
     assert engine.dtype is torch.float32
 
 
+@pytest.mark.slow
 def test_threads_that_come_together_get_their_own_answers(tmp_path: Path) -> None:
     model = tiny_model()
     engine = OpenVINOEngine(model, precision="exact", cache=tmp_path)
@@ -74,6 +83,7 @@ def test_threads_that_come_together_get_their_own_answers(tmp_path: Path) -> Non
     assert all(np.array_equal(found, alone[number % 8]) for number, found in enumerate(together))
 
 
+@pytest.mark.slow
 def test_the_second_start_compiles_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     given = np.ones((1, 3, SIDE, SIDE), np.float32)
     first = OpenVINOEngine(tiny_model(), cache=tmp_path).encode_image(given)
@@ -81,6 +91,93 @@ def test_the_second_start_compiles_nothing(tmp_path: Path, monkeypatch: pytest.M
     assert np.array_equal(OpenVINOEngine(tiny_model(), cache=tmp_path).encode_image(given), first)
     with pytest.raises(TypeError):  # other weights are another graph
         OpenVINOEngine(tiny_model(1), cache=tmp_path).encode_image(given)
+
+
+@pytest.mark.slow
+def test_a_kept_graph_that_the_library_does_not_take_is_compiled_again(tmp_path: Path) -> None:
+    given = np.ones((1, 3, SIDE, SIDE), np.float32)
+    first = OpenVINOEngine(tiny_model(), cache=tmp_path).encode_image(given)
+    (file,) = tmp_path.glob("*.graph")
+    content = b"whole, but of another build"
+    file.write_bytes(hashlib.sha256(content).digest() + content)
+    assert np.array_equal(OpenVINOEngine(tiny_model(), cache=tmp_path).encode_image(given), first)
+    assert file.stat().st_size > 1000
+
+
+@pytest.mark.parametrize("place", [(door, "__version__"), (torch, "__version__")], ids=["altclip", "torch"])
+def test_a_graph_of_another_version_is_another_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: tuple[object, str]
+) -> None:
+    """Other code makes other graphs of the same weights."""
+    told: list[str] = []
+
+    def noted(_cache: object, facts: list[str], _make: object, **_more: object) -> bytes:
+        told.append(chr(0).join(facts))
+        raise KeyboardInterrupt  # nothing need be compiled to know
+
+    monkeypatch.setattr(door, "kept", noted)
+    for version in ("1.0", "1.1"):
+        monkeypatch.setattr(*place, version)
+        with pytest.raises(KeyboardInterrupt):
+            OpenVINOEngine(tiny_model(), cache=tmp_path).encode_image(np.ones((1, 3, SIDE, SIDE), np.float32))
+    assert told[0] != told[1]
+
+
+def test_threads_that_import_without_telemetry_do_not_disturb_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "openvino_telemetry", raising=False)
+    inside, leave, left = Event(), Event(), Event()
+
+    def first() -> None:
+        with without_telemetry():
+            inside.set()
+            assert leave.wait(20)
+        left.set()
+
+    def second() -> bool:
+        with without_telemetry():
+            assert left.wait(20)
+            return sys.modules.get("openvino_telemetry", "allowed") is None
+
+    with ThreadPoolExecutor(2) as pool:
+        one = pool.submit(first)
+        assert inside.wait(20)
+        other = pool.submit(second)
+        time.sleep(0.1)  # until the second has come as far as it may
+        leave.set()
+        one.result(20)
+        assert other.result(20)
+    assert "openvino_telemetry" not in sys.modules
+
+
+@pytest.mark.parametrize("quiet", [quantising._quiet, onnx_library._quiet], ids=["nncf", "onnx"])
+def test_what_is_silenced_for_a_while_is_heard_again_though_threads_overlap(
+    quiet: Callable[[], AbstractContextManager[None]],
+) -> None:
+    def heard() -> tuple[object, ...]:
+        return sys.stdout, logging.root.manager.disable, logging.getLogger("nncf").level
+
+    inside, leave = Event(), Event()
+    before = heard()
+
+    def first() -> None:
+        with quiet():
+            inside.set()
+            assert leave.wait(20)
+
+    def second() -> None:
+        with quiet():
+            leave.set()
+            time.sleep(0.1)  # so that the first ends meanwhile
+
+    with ThreadPoolExecutor(2) as pool:
+        one = pool.submit(first)
+        assert inside.wait(20)
+        other = pool.submit(second)
+        time.sleep(0.1)
+        leave.set()
+        one.result(20)
+        other.result(20)
+    assert heard() == before
 
 
 def test_openvino_tells_nobody() -> None:
@@ -94,6 +191,7 @@ def test_openvino_tells_nobody() -> None:
     assert done.stdout.strip() == "False"
 
 
+@pytest.mark.slow
 def test_an_encoder_by_openvino(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from altclip import Encoder
 

@@ -46,6 +46,26 @@ def test_where_nothing_can_be_kept_it_is_said_and_goes_on(tmp_path: Path) -> Non
         assert kept(tmp_path / "file" / "folder", ["a"], Maker()) == b"graph" * 1000
 
 
+def test_one_that_cannot_be_used_is_made_anew_when_asked(tmp_path: Path) -> None:
+    make = Maker()
+    kept(tmp_path, ["a"], lambda: b"of another build")
+    assert kept(tmp_path, ["a"], make) == b"of another build"
+    assert kept(tmp_path, ["a"], make, anew=True) == b"graph" * 1000
+    assert kept(tmp_path, ["a"], make) == b"graph" * 1000
+    assert make.count == 1
+
+
+def test_of_one_that_there_is_no_room_for_nothing_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(self: Path, _target: Path) -> None:
+        assert self.stat().st_size == 5032
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", full)
+    with pytest.warns(CacheNotice, match="No space left"):
+        assert kept(tmp_path, ["a"], Maker()) == b"graph" * 1000
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_no_folder_keeps_nothing() -> None:
     make = Maker()
     assert kept(None, ["a"], make) == kept(None, ["a"], make)

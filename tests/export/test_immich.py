@@ -18,10 +18,10 @@ from PIL import Image
 from tokenizers import Tokenizer
 
 from altclip.encoder import Encoder
+from altclip.engines.onnx_library import runner, write_onnx
 from altclip.errors import LayoutError, UsageError
 from altclip.export import to_immich
 from altclip.export.immich import NAMES, _context, _preprocessing
-from altclip.export.onnx_library import runner, write_onnx
 from altclip.models.graphs import single_text_graph
 from altclip.processing import Processor
 from tests.export.conftest import Made
@@ -77,7 +77,11 @@ def _json(path: Path) -> Any:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
-CASES = [("altclip", "immich"), ("altclip", "immich-mclip"), ("clip", "immich")]
+CASES = [
+    ("altclip", "immich"),
+    pytest.param("altclip", "immich-mclip", marks=pytest.mark.slow),
+    pytest.param("clip", "immich", marks=pytest.mark.slow),
+]
 
 
 @pytest.mark.parametrize(("family", "form"), CASES)

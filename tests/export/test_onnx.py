@@ -13,9 +13,9 @@ import onnxruntime
 import pytest
 
 from altclip.encoder import Encoder
+from altclip.engines.onnx_library import runner, write_onnx
 from altclip.errors import CheckpointError
 from altclip.export import Converted, to_onnx
-from altclip.export.onnx_library import runner, write_onnx
 from altclip.metrics import normalised
 from altclip.models.graphs import text_graph
 from altclip.processing import ImageProcessor, Tokenizer
@@ -23,7 +23,7 @@ from tests.export.conftest import Made
 from tests.export.made import TEXTS, encoder_of, photos
 from tests.tiny import DIM, MAX_TOKENS, SIDE
 
-FAMILIES = ["altclip", "clip"]
+FAMILIES = ["altclip", pytest.param("clip", marks=pytest.mark.slow)]
 
 
 def session(path: Path) -> Any:
@@ -51,6 +51,7 @@ def test_images_at_several_batch_sizes(made: Made, encoders: dict[str, Encoder],
         np.testing.assert_allclose(found, encoders[family].encode_images(images), atol=1e-4)
 
 
+@pytest.mark.slow
 def test_texts_of_another_read_out(tmp_path: Path) -> None:
     """BERT's positions; the mean over tokens is tried with the graphs for Immich."""
     encoder = encoder_of("chinese-clip")
@@ -121,6 +122,7 @@ def size(done: Converted, name: str) -> int:
     return sum(len(tensor.raw_data) for tensor in model.graph.initializer)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["fp32", "int8"])
 def test_large_weights_go_beside_the_graph(
     tmp_path: Path, precision: str, capfd: pytest.CaptureFixture[str], recwarn: pytest.WarningsRecorder

@@ -18,6 +18,7 @@ from tests.export.made import TEXTS, encoder_of, photos
 from tests.tiny import MAX_TOKENS
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", ["altclip", "clip"])
 def test_the_programs_give_the_encoders_embeddings(made: Made, encoders: dict[str, Encoder], family: str) -> None:
     done = made(family, "torch-export", "fp32")

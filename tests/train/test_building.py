@@ -140,7 +140,7 @@ def test_a_model_that_could_not_be_saved_is_refused_at_the_start() -> None:
 
 
 def test_every_kind_of_stage_is_known() -> None:
-    assert STAGES.keys() == {"contrastive", "distill", "align"}
+    assert STAGES.keys() == {"contrastive", "distill", "align", "denoise"}
 
 
 def test_freezing_is_told_by_the_kind() -> None:

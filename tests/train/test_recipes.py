@@ -28,10 +28,19 @@ FULL_SIZE = ["altclip", "altclip-m9", "taiyi"]
 
 
 def test_the_recipes_of_the_issue_are_shipped() -> None:
-    assert shipped_recipes() == ["altclip", "altclip-m9", "cifar10", "distill", "finetune", "mini", "taiyi"]
+    assert shipped_recipes() == [
+        "altclip",
+        "altclip-m9",
+        "cifar10",
+        "distill",
+        "finetune",
+        "mini",
+        "mini-diffusion",
+        "taiyi",
+    ]
 
 
-@pytest.mark.parametrize("name", shipped_recipes())
+@pytest.mark.parametrize("name", [name for name in shipped_recipes() if name != "mini-diffusion"])
 def test_builds_at_full_size(name: str) -> None:
     recipe = load_recipe(name)
     assert recipe.name == name
@@ -42,6 +51,19 @@ def test_builds_at_full_size(name: str) -> None:
         assert trained
         if stage.kind != "contrastive":
             assert not any(name.startswith(("vision.", "visual_projection.")) for name in trained)
+
+
+def test_what_draws_is_small_enough_to_be_bundled() -> None:
+    """At most 20 MB in half precision, and only what reads the text is trained after the exchange of its tower."""
+    pytest.importorskip("diffusers", reason="needs the extra diffusion")
+    recipe = load_recipe("mini-diffusion")
+    cost = {name: estimate(recipe, stage) for name, stage in recipe.stages.items()}
+    assert 2 * cost["all"].parameters < 20e6
+    assert cost["all"].parameters == cost["all"].trained == cost["exchange"].parameters
+    assert 0 < cost["exchange"].trained < 0.1 * cost["exchange"].parameters
+    pictures = {name: stage.steps * stage.batch_size for name, stage in recipe.stages.items()}
+    each = {name: one.operations / pictures[name] for name, one in cost.items()}
+    assert each["english"] > each["all"] == each["exchange"] > 1e9  # the English tower is the larger one
 
 
 @pytest.mark.parametrize("name", [*FULL_SIZE, "distill"])
@@ -104,9 +126,29 @@ def test_ten_steps_of_taiyi(tmp_path: Path) -> None:
     assert load_model(folder / "model").text.pooler is not None
 
 
+def test_ten_steps_of_mini_diffusion(tmp_path: Path) -> None:
+    """Of the bundled text tower, and of an English one that a run of `mini` would have left."""
+    pytest.importorskip("diffusers", reason="needs the extra diffusion")
+    from altclip.diffusion import open_pipeline
+
+    write_teacher(tmp_path / "teacher")
+    recipe = load_recipe("mini-diffusion")
+    sizes: dict[str, Any] = {"steps": 10, "batch_size": 6, "optimizer.warmup_steps": 2, "log_every": 1}
+    own = [f"stages.{stage}.{key}={json.dumps(value)}" for stage in recipe.stages for key, value in sizes.items()]
+    small_unet = {"side": 16, "patch": 4, "widths": [16, 32]}
+    own += [f"stages.english.denoise.{key}={json.dumps(value)}" for key, value in small_unet.items()]
+    own += [f"stages.english.start.text={tmp_path / 'teacher'}"]
+    folder = ran(load_recipe("mini-diffusion", own), tmp_path)
+    pipeline = open_pipeline(folder / "model", device="cpu")
+    assert (pipeline.unet.config.cross_attention_dim, pipeline.unet.config.sample_size) == (256, 4)
+
+
 def ten_steps(name: str, folder: Path, own: list[str]) -> Path:
-    """Run a recipe on made data, its towers shrunk; every stage must have taken ten steps and moved what it trains."""
-    recipe = load_recipe(name, [*small(name), *own])
+    """Run a recipe on made data, its towers shrunk; every stage must have taken ten steps."""
+    return ran(load_recipe(name, [*small(name), *own]), folder)
+
+
+def ran(recipe: Recipe, folder: Path) -> Path:
     write_data(recipe, folder / "data")
     last = run.run_recipe(recipe, folder / "data", folder / "out", device="cpu", show_progress=False)
     for stage in recipe.stages:

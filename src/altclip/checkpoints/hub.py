@@ -6,6 +6,7 @@ imported here and in hub_errors.py alone, and only when a repository is asked fo
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final, TypedDict
@@ -75,7 +76,7 @@ def resolve(
     if name and folder.is_dir():  # an empty name would be the current folder
         return _model_in(folder)
     if name == BUNDLED:
-        return _bundled()
+        return bundled_folder(BUNDLED)
     if name in PRESETS and name not in REPOSITORIES:
         raise UsageError(f"preset '{name}' has no released weights: give a folder with trained ones")
     if isinstance(path_or_id, Path) or folder.is_file() or not _is_hub_id(name):
@@ -96,8 +97,9 @@ def _model_in(folder: Path) -> Path:
     return inner if (folder / _PIPELINE).is_file() and inner.is_dir() else folder
 
 
-def _bundled() -> Path:
-    folder = Path(str(files("altclip") / "assets" / BUNDLED))
+def bundled_folder(name: str) -> Path:
+    """The folder of a model inside the package. Raises CheckpointError if it is not there."""
+    folder = Path(str(files("altclip") / "assets" / name))
     if not folder.is_dir():
         raise CheckpointError(f"the bundled model is not in this installation ({folder} is absent): reinstall altclip")
     return folder
@@ -115,25 +117,43 @@ def _no_folder(folder: Path) -> str:
     return f"{folder} is no folder here, and no preset ({', '.join(PRESETS)}) nor hub id (owner/name) has this form"
 
 
-def _fetch(
-    repository: str, *, revision: str | None, token: str | bool | None, cache_dir: str | Path | None,
-    local_files_only: bool, weights: bool,
+def fetch_files(
+    repository: str, patterns: Sequence[str], *, revision: str | None = None, token: str | bool | None = None,
+    use_auth_token: str | bool | None = None, cache_dir: str | Path | None = None, local_files_only: bool = False,
 ) -> Path:  # fmt: skip
+    """The folder of a repository with those of its files that have one of these names.
+
+    patterns: exact names, or with `*`, which also matches `/`.
+
+    Raises HubError: the repository cannot be reached, does not exist, or may not be read yet.
+    """
     import huggingface_hub
     from huggingface_hub.errors import HfHubHTTPError
 
     # the last are those of its HTTP library, which differs between its versions
     expected: tuple[Any, ...] = (OSError, ValueError, *HfHubHTTPError.__bases__)
+    try:
+        folder = huggingface_hub.snapshot_download(
+            repository, revision=revision, token=use_auth_token if token is None else token, cache_dir=cache_dir,
+            local_files_only=local_files_only, allow_patterns=list(patterns),
+        )  # fmt: skip
+    except expected as error:
+        raise explained(error, repository, revision, cache_dir) from error
+    return Path(folder)
 
+
+def _fetch(
+    repository: str, *, revision: str | None, token: str | bool | None, cache_dir: str | Path | None,
+    local_files_only: bool, weights: bool,
+) -> Path:  # fmt: skip
     def fetch(names: tuple[str, ...]) -> Path:
-        try:
-            folder = huggingface_hub.snapshot_download(
-                repository, revision=revision, token=token, cache_dir=cache_dir, local_files_only=local_files_only,
-                allow_patterns=[_PIPELINE, *(place + name for place in _PLACES for name in names)],
-            )  # fmt: skip
-        except expected as error:
-            raise explained(error, repository, revision, cache_dir) from error
-        return _model_in(Path(folder))
+        patterns = [_PIPELINE, *(place + name for place in _PLACES for name in names)]
+        return _model_in(
+            fetch_files(
+                repository, patterns, revision=revision, token=token, cache_dir=cache_dir,
+                local_files_only=local_files_only,
+            )
+        )  # fmt: skip
 
     folder = fetch(_BESIDE)
     if not weights:

@@ -113,12 +113,13 @@ class SafetensorsWeights:
     def _batches(self, keys: Sequence[str], release: bool) -> Iterator[list[str]]:
         """Runs of keys that are read through one opening of one file."""
         batch: list[str] = []
+        mapped = 0
         for key in keys:
-            mapped = sum(self.entries[k].nbytes for k in batch) if release else 0
             if batch and (self.entries[key].file != self.entries[batch[0]].file or mapped >= _MAPPED_AT_ONCE):
                 yield batch
-                batch = []
+                batch, mapped = [], 0
             batch.append(key)
+            mapped += self.entries[key].nbytes if release else 0
         if batch:
             yield batch
 

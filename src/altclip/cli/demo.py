@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from altclip.demo import Guess, Guesses, InLanguage, Photograph, Results
 
 EXAMPLE: Final = "altclip demo holiday-photos --languages zh,ar --output holiday.html"
+_OUTPUT: Final = Path("altclip-demo.html")
+_LIMIT: Final = 100
 # A mark without width that reads from left to right. On both sides of a column's border it keeps a terminal that turns
 # Arabic around from turning the columns around with it.
 _LEFT_TO_RIGHT: Final = "\u200e"
@@ -28,16 +30,26 @@ def command(
         Path | None, typer.Argument(metavar="FOLDER", help="Your photographs; those of scikit-image if left out.")
     ] = None,
     model: Annotated[str, typer.Option(help="Folder, preset or hub id; the bundled model if left out.")] = "mini",
-    output: Annotated[Path, typer.Option(help="The page to write.")] = Path("altclip-demo.html"),
+    output: Annotated[Path, typer.Option(help="The page to write.")] = _OUTPUT,
     languages: Annotated[str, typer.Option(help="Such as zh,ja; all nine if empty.")] = "",
-    limit: Annotated[int, typer.Option(min=1, help="Show this many photographs of the folder, the first ones.")] = 100,
+    limit: Annotated[int, typer.Option(min=1, help="Show so many photographs of the folder, the first ones.")] = _LIMIT,
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON in place of the tables.")] = False,
+    open_page: Annotated[
+        bool, typer.Option("--open", help="Search them in your browser instead, until Ctrl-C: FOLDER or the ten.")
+    ] = False,
 ) -> None:
     """Show what the bundled model sees in photographs: labels and searches in nine languages.
 
     Prints a table per language, and writes one HTML page that needs no network. The labels offered are always all 200
     that the bundled model was made for; things it never learned are marked as such.
     """
+    if open_page:
+        from altclip.cli.demo_page import show_page
+
+        if as_json or languages or limit != _LIMIT or output != _OUTPUT:
+            raise UsageError("--open stands with FOLDER and --model alone: it writes and prints no page")
+        show_page(folder, model)
+        return
     from altclip.demo import choose, look, page
     from altclip.prompts import split_labels
 
@@ -167,6 +179,7 @@ def _notes(found: Results, output: Path) -> list[str]:
         *notes,
         f"The page, with the pictures and what words find: {output}",
         "",
+        "search them yourself   altclip demo --open",
         "your photographs       altclip demo FOLDER",
         'labels of your own     altclip classify PHOTO... --labels "cat,狗,птица"',
         "a released checkpoint  altclip demo --model BAAI/AltCLIP-m9",

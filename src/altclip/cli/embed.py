@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -32,6 +33,13 @@ def command(
     as_json: Annotated[bool, typer.Option("--json", help="Print what was written as JSON.")] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Stop at the first image that cannot be read.")] = False,
     max_pixels: Annotated[int, typer.Option(min=1, help="Refuse images with more pixels.")] = MAX_PIXELS,
+    engine: Annotated[
+        str | None, typer.Option(help="auto, or one of altclip info --engines; else ALTCLIP_ENGINE.")
+    ] = None,
+    precision: Annotated[str | None, typer.Option(help="fast, exact or int8; else ALTCLIP_PRECISION.")] = None,
+    calibrate: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="For int8: 32 images or more like those to be embedded.")
+    ] = None,
 ) -> None:
     """Write the embeddings of images or texts to a file.
 
@@ -42,15 +50,19 @@ def command(
     check_target(out)
     failures: list[Failure] = []
     passed_over = 0
+    if calibrate is not None and not calibrate.is_dir():
+        raise UsageError(f"--calibrate {calibrate} is no folder: name one with 32 images or more")
+    samples = find_images([calibrate], strict=True).files if calibrate else None
+    opened = partial(open_encoder, model, engine=engine, precision=precision, calibration=samples)
     if texts is not None:
         names = read_lines(texts)
         if not names:
             raise InputError(f"{texts} is empty: expected a text on every line")
-        encoder = open_encoder(model)
+        encoder = opened()
         rows = encoder.encode_texts(names)
     else:
         found = find_images(paths or [], strict=strict)
-        encoder = open_encoder(model, max_pixels=max_pixels)
+        encoder = opened(max_pixels=max_pixels)
         names, rows, bad = _embed_files(encoder, found.files, strict)
         failures, passed_over = found.failures + bad, found.passed_over
     if names:

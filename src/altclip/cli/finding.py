@@ -6,16 +6,9 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
 
 from altclip.cli.output import progress_console, show_error
 from altclip.errors import InputError
-
-# Which files of a folder are taken for images. A file named by itself is always tried: its content counts.
-ENDINGS: Final = (
-    ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".webp", ".gif", ".bmp", ".dib", ".tif", ".tiff", ".heic",
-    ".heif", ".avif", ".jp2", ".ppm", ".pgm", ".pbm", ".pnm", ".tga",
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -53,6 +46,8 @@ def find_images(paths: Iterable[Path], *, strict: bool = False) -> Found:
 
 
 def _add_folder(found: Found, folder: Path) -> None:
+    from altclip.processing.opening import ENDINGS  # brings Pillow, which `--help` can do without
+
     unreadable: list[Failure] = []
     files, others = [], 0
     for path in _walk(folder, unreadable):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from altclip.cli.opening import DEVICE, device_name
+from altclip.cli.opening import DEVICE, device_name, engine_name, precision_name
 from altclip.cli.output import escape, print_json, results
 
 if TYPE_CHECKING:
@@ -42,12 +42,13 @@ def command(
 def _running(parameters: int) -> dict[str, Any]:
     """Device, number format and engine that an Encoder would take here, with the reasons."""
     from altclip.device import available_devices, pick_device, pick_dtype
-    from altclip.engines import pick
+    from altclip.engines import check_choices, pick
 
+    check_choices(engine_name(), precision_name())
     device = pick_device(device_name())
     reason = f"{DEVICE} asks for it" if device_name() != "auto" else f"the best of {', '.join(available_devices())}"
     dtype = pick_dtype("auto", device)
-    engine = pick("auto", device, dtype, parameters)[1]
+    engine = pick(engine_name(), device, dtype, parameters, precision=precision_name())[1]
     named = str(dtype).removeprefix("torch.")
     return {"device": str(device), "device_reason": reason, "dtype": named, "engine_reason": engine}
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from altclip.encoder import Encoder
 
 DEVICE: Final = "ALTCLIP_DEVICE"
+ENGINE: Final = "ALTCLIP_ENGINE"
+PRECISION: Final = "ALTCLIP_PRECISION"
 MAX_PIXELS: Final = 100_000_000  # that of `open_image`, which may not be imported for a help text
 
 
@@ -17,13 +21,36 @@ def device_name() -> str:
     return os.environ.get(DEVICE) or "auto"
 
 
-def open_encoder(model: str, *, max_pixels: int = MAX_PIXELS) -> Encoder:
-    """The model on that device, opening images of at most `max_pixels`."""
+def engine_name() -> str:
+    """The engine that the environment asks for, else `auto`."""
+    return os.environ.get(ENGINE) or "auto"
+
+
+def precision_name() -> str:
+    """The precision that the environment asks for, else `fast`."""
+    return os.environ.get(PRECISION) or "fast"
+
+
+def open_encoder(
+    model: str,
+    *,
+    max_pixels: int = MAX_PIXELS,
+    engine: str | None = None,
+    precision: str | None = None,
+    calibration: Sequence[Path] | None = None,
+) -> Encoder:
+    """The model on that device, opening images of at most `max_pixels`; engine, precision: or the environment's."""
     from PIL import Image
 
     from altclip.encoder import Encoder
 
-    encoder = Encoder(model, device=device_name())
+    encoder = Encoder(
+        model,
+        device=device_name(),
+        engine=engine or engine_name(),
+        precision=precision or precision_name(),
+        calibration=calibration,
+    )
     encoder.max_pixels = max_pixels
     Image.MAX_IMAGE_PIXELS = None  # the limit is ours here, and looks at the header before anything is decoded
     return encoder

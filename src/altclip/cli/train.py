@@ -21,7 +21,8 @@ def command(
     recipe: Annotated[
         str | None,
         typer.Argument(
-            help="A shipped recipe (finetune, cifar10, distill, altclip, altclip-m9, mini, taiyi) or a TOML file."
+            help="A shipped recipe (finetune, cifar10, distill, altclip, altclip-m9, mini, mini-diffusion, taiyi) or a "
+            "TOML file."
         ),
     ] = None,
     data: Annotated[Path | None, typer.Option(help="The folder that the recipe's paths start from.")] = None,

@@ -3,10 +3,11 @@
 The labels offered are always the whole label set of the bundled model, so that nothing is chosen for looking good.
 """
 
-from altclip.demo.pictures import Photograph, of_user, shipped
+from altclip.demo.pictures import Photograph, copy_shipped, of_user, shipped
 from altclip.demo.results import Guess, Guesses, Hit, InLanguage, Results, Search
 from altclip.demo.run import choose, look
 
 __all__ = [
-    "Guess", "Guesses", "Hit", "InLanguage", "Photograph", "Results", "Search", "choose", "look", "of_user", "shipped",
+    "Guess", "Guesses", "Hit", "InLanguage", "Photograph", "Results", "Search", "choose", "copy_shipped", "look",
+    "of_user", "shipped",
 ]  # fmt: skip

@@ -1,21 +1,19 @@
 """Where the photographs come from: the packages that ship some, or a folder of the user's.
 
-`shipped.json` lists every colour photograph in the wheels of scikit-image and scikit-learn, with what it shows and, if
-the thing is among the 200 classes, its wnid. Grey pictures, drawings, the second half of a stereo pair and a picture
-of 14 x 25 pixels are not listed. Nothing is downloaded, and neither package is imported: their folders are found.
+`altclip.data.shipped` lists every colour photograph in the wheels of scikit-image and scikit-learn, with what it shows
+and, if the thing is among the 200 classes, its wnid. Grey pictures, drawings, the second half of a stereo pair and a
+picture of 14 x 25 pixels are not listed.
 """
 
 from __future__ import annotations
 
-import json
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.resources import files
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
-from altclip.errors import MissingExtraError
+from altclip.data.shipped import shipped_file, shipped_photographs
 from altclip.pages.pictures import thumbnail
 from altclip.processing import open_image
 
@@ -51,16 +49,21 @@ def shipped() -> list[Photograph]:
     Raises:
         MissingExtraError: one of the packages is not installed.
     """
-    rows = json.loads(files("altclip.demo").joinpath("shipped.json").read_text(encoding="utf-8"))
-    return [_shipped(row["package"], row["file"], row) for row in rows]
+    return [_shipped(row) for row in shipped_photographs()]
 
 
-def _shipped(package: str, file: str, row: dict[str, str | None]) -> Photograph:
-    module, _, rest = file.partition("/")
-    spec = find_spec(module)
-    if spec is None or not spec.submodule_search_locations:
-        raise MissingExtraError(package, "demo")
-    path = Path(spec.submodule_search_locations[0]) / rest
+def copy_shipped(folder: Path) -> Path:
+    """The same, copied into a new folder of their own. Raises as `shipped`."""
+    photographs = shipped()
+    folder.mkdir()
+    for photograph in photographs:
+        shutil.copyfile(photograph.path, folder / photograph.name)
+    return folder
+
+
+def _shipped(row: dict[str, str | None]) -> Photograph:
+    package = row["package"] or ""
+    path = shipped_file(package, row["file"] or "")
     return Photograph(
         path, path.name, told=True, shows=row["shows"] or "", wnid=row["wnid"], note=row.get("note") or "",
         credit=f"{row['credit']} ({package})",

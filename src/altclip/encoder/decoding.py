@@ -11,6 +11,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import chain, islice, repeat
 from pathlib import Path
 from typing import TypeAlias
 
@@ -52,16 +53,23 @@ def decode_ahead(
                 future.cancel()
 
 
-def stacked(arrays: Iterable[Pixels], size: int) -> Iterator[Pixels]:
-    """Arrays of one shape in batches of `size`; the last may be smaller."""
-    batch: list[Pixels] = []
-    for array in arrays:
-        batch.append(array)
-        if len(batch) == size:
-            yield np.stack(batch)
-            batch = []
-    if batch:
-        yield np.stack(batch)
+def stacked(arrays: Iterable[Pixels], size: int, *, growing: bool = False) -> Iterator[Pixels]:
+    """Arrays of one shape in batches of `size`; the last may be smaller.
+
+    growing: the first batches are small too, so that the model need not wait until a whole batch of images is decoded.
+    """
+    arrays = iter(arrays)
+    for number in chain((max(1, size // 4), max(1, size // 2)) if growing else (), repeat(size)):
+        batch = _stack(islice(arrays, number))
+        if batch is None:
+            return
+        yield batch
+        del batch  # before the next one is made
+
+
+def _stack(arrays: Iterable[Pixels]) -> Pixels | None:
+    rows = list(arrays)
+    return np.stack(rows) if rows else None
 
 
 def _prepared(waiting: Waiting, on_error: OnError | None) -> Iterator[Pixels]:

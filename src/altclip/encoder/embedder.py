@@ -5,6 +5,7 @@ It computes nothing itself: each method names its steps, and the files beside th
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -16,15 +17,19 @@ import torch
 from altclip.checkpoints.card import Card, card_of
 from altclip.checkpoints.opening import settings_of
 from altclip.encoder import identity
+from altclip.encoder.calibration import samples_for
 from altclip.encoder.companions import wanted_image_tower
 from altclip.encoder.decoding import OnError
 from altclip.encoder.inputs import BatchSize, Images, check_embeddings, many_images, many_texts
 from altclip.encoder.loading import Parts, text_dim
+from altclip.encoder.memory import Room
 from altclip.encoder.progress import ShowProgress
-from altclip.encoder.running import image_features, text_features
+from altclip.encoder.recent import RecentBatches
+from altclip.encoder.running import image_blocks, text_blocks
 from altclip.engines import Features, Pixels, choose
 from altclip.errors import UsageError, WeightsError
 from altclip.metrics import normalised
+from altclip.models import DualEncoder
 from altclip.processing import ImageSource, open_image
 from altclip.processing.opening import MAX_PIXELS
 
@@ -36,19 +41,32 @@ class Embedder:
     """What `Encoder` is made of but for opening, labels and saving.
 
     max_pixels: the largest image file that is opened, in pixels; set it to move the limit.
-    engine_reason: why the engine was taken that runs the model. head: the read-out of texts.
+    engine_reason: why the engine was taken that runs the model. head: the read-out of texts. decoded_side: pixels of
+    the shorter side that a JPEG may be decoded at (`open_image`), None where every picture is decoded whole.
     """
 
-    def _start(self, name: str, parts: Parts, engine: str, precision: str, changing: bool = False) -> None:
+    def _start(
+        self,
+        name: str,
+        parts: Parts,
+        engine: str,
+        precision: str,
+        *,
+        calibration: Sequence[ImageSource] | None = None,
+        changing: bool = False,
+        half: bool = True,
+    ) -> None:
         self.name, self._parts = name, parts
         self.model, self.image_processor, self.tokenizer = parts.model, parts.image_processor, parts.tokenizer
         self.head = parts.head
-        self.engine, self.engine_reason = choose(
-            engine, parts.model, precision=precision, head=parts.head, changing=changing
-        )
         self.max_pixels = MAX_PIXELS
+        self._room, self._recent = Room(), None if changing else RecentBatches()
         side = parts.image_processor.side if parts.image_processor else None
-        self._decoded_side = _SPARE * side if side and precision != "exact" else None
+        self.decoded_side = _SPARE * side if side and precision != "exact" else None
+        samples = samples_for(calibration, self._prepare, _settings(parts)) if precision == "int8" else None
+        self.engine, self.engine_reason = choose(
+            engine, parts.model, precision=precision, head=parts.head, changing=changing, samples=samples, half=half
+        )
 
     def __repr__(self) -> str:
         return f"Encoder({self.name!r}, device='{self.device}', dtype='{self.dtype}', engine='{self.engine.name}')"
@@ -124,11 +142,12 @@ class Embedder:
         config = self.model.config.vision
         if config is None:
             raise UsageError(f"{self.name} has no image tower: {wanted_image_tower(self.model.config)}")
-        rows = image_features(
+        blocks = image_blocks(
             self.engine, many_images(images), self._prepare,
             tokens=config.grid_size**2 + 1, batch_size=batch_size, progress=progress, on_error=on_error,
+            room=self._room,
         )  # fmt: skip
-        return self._embeddings(rows)
+        return self._embeddings(blocks)
 
     def encode_texts(
         self, texts: str | Iterable[str], *, batch_size: BatchSize = "auto", progress: ShowProgress = "auto"
@@ -144,22 +163,27 @@ class Embedder:
         config, tokenizer = self.model.config.text, self.tokenizer
         if config is None or tokenizer is None:
             raise UsageError(f"{self.name} has no text tower: open a model of images and texts")
-        rows = text_features(
+        blocks = text_blocks(
             self.engine, many_texts(texts), tokenizer, config, batch_size=batch_size, progress=progress,
             together=not self.model.config.heads[self.head].masked,
+            room=self._room, recent=None if self._recent is None else self._recent.of(_state(self.model)),
         )  # fmt: skip
-        return self._embeddings(rows)
+        return self._embeddings(blocks)
 
     def _prepare(self, image: ImageSource) -> Pixels:
         """One image as float32 (3, side, side). Runs in several threads."""
         if self.image_processor is None:
             raise UsageError(f"{self.name} has no image tower")
-        opened = open_image(image, max_pixels=self.max_pixels, side=self._decoded_side)
+        opened = open_image(image, max_pixels=self.max_pixels, side=self.decoded_side)
         return self.image_processor.preprocess(opened)
 
-    def _embeddings(self, rows: Sequence[Features]) -> Features:
-        """Features of batches as one array of embeddings (N, dim)."""
-        features = np.concatenate(rows) if rows else np.zeros((0, self.dim), np.float32)
+    def _embeddings(self, blocks: Iterable[Features]) -> Features:
+        """Features of blocks as one array of embeddings (N, dim)."""
+        rows = [self._embedded(block) for block in blocks]
+        return np.concatenate(rows) if rows else np.zeros((0, self.dim), np.float32)
+
+    def _embedded(self, features: Features) -> Features:
+        """Features (N, dim) as embeddings: of length 1."""
         if not np.isfinite(features).all():
             raise WeightsError(
                 f"{self.name} gives NaN or infinity in {self.dtype} on {self.device}: expected finite numbers; "
@@ -170,3 +194,16 @@ class Embedder:
     def _rows(self, what: str, embeddings: Features) -> Features:
         check_embeddings(what, embeddings, self.dim)
         return normalised(embeddings)
+
+
+def _state(model: DualEncoder) -> int:
+    """A number that is another one once weights were written to, or lie elsewhere.
+
+    Of weights made in torch's inference mode, which are not for changing, torch does not count who writes to them.
+    """
+    return hash(tuple((w.data_ptr(), 0 if w.is_inference() else w._version) for w in model.parameters()))
+
+
+def _settings(parts: Parts) -> str:
+    """How images are prepared, as a text."""
+    return json.dumps(parts.image_processor.to_dict(), sort_keys=True) if parts.image_processor else ""

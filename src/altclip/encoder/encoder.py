@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from altclip.checkpoints import HubOptions
 from altclip.checkpoints.notice import show_duties
 from altclip.device import pick_device
+from altclip.encoder.calibration import check_calibration
 from altclip.encoder.decoding import OnError
 from altclip.encoder.embedder import Embedder
 from altclip.encoder.inputs import BatchSize, Images, is_embeddings, is_one_image
@@ -47,6 +48,7 @@ class Encoder(Embedder):
         dtype: str | torch.dtype = "auto",
         engine: str = "auto",
         precision: str = "fast",
+        calibration: Sequence[ImageSource] | None = None,
         head: str = "retrieval",
         revision: str | None = None,
         token: str | bool | None = None,
@@ -58,12 +60,15 @@ class Encoder(Embedder):
             model: see above.
             image_weights: where the image tower comes from, for models that ship the text encoder alone.
             device: "auto", "cpu", "cuda", "cuda:1", "mps".
-            dtype: "auto", "float32", "bfloat16", "float16"; a named one wins over `precision`.
+            dtype: of the weights: "auto", "float32", "bfloat16", "float16"; a named one wins over precision "fast".
             engine: "auto" chooses by device, size and what is installed, and says why in `engine_reason`; "torch" runs
-                on any device; "openvino" (extra `openvino`) compiles the model for this CPU and keeps that on disk.
-            precision: "fast" (half precision on GPUs, bfloat16 in openvino on CPUs that have it, float32 elsewhere;
+                on any device; "compiled" (torch.compile) on CPUs and CUDA devices; "openvino" (extra `openvino`) and
+                "onnx" (extra `onnx`) on CPUs. What these compile is kept on disk.
+            precision: "fast" (half precision on GPUs, bfloat16 on CPUs that have it, float32 elsewhere;
                 JPEGs far larger than the model reads are decoded at a part of their size) or "exact" (float32
-                arithmetic everywhere, every picture decoded in full).
+                arithmetic everywhere, every picture decoded in full) or "int8" (extra `openvino`; the quickest where
+                the CPU multiplies in int8, and the least exact: docs/engines.md has what it costs).
+            calibration: for "int8", 32 images or more (better 300) like those to be encoded; None takes bundled ones.
             head: the read-out of texts: "retrieval", or "unmasked" for Taiyi as its cards compute it, where the padding
                 beside a text counts: the texts of one call are filled up to the longest of them (those of an iterator
                 in lots of 4,096), so an embedding depends on the texts around it.
@@ -74,12 +79,13 @@ class Encoder(Embedder):
             CheckpointError: the model cannot be read; its kinds are in `altclip.errors`.
         """
         check_choices(engine, precision)
+        check_calibration(calibration, precision)
         check_readout(head)
         place = pick_device(device)
         hub: HubOptions = {"revision": revision, "token": token, "local_files_only": local_files_only}
         kind = dtype_for(dtype, precision, place)
         parts = open_parts(model, image_weights, dtype=kind, device=place, hub=hub, head=head)
-        self._start(str(model), parts, engine, precision)
+        self._start(str(model), parts, engine, precision, calibration=calibration, half=dtype == "auto")
         show_duties(self.name, self.card)
 
     @classmethod
@@ -90,24 +96,27 @@ class Encoder(Embedder):
         *,
         engine: str = "auto",
         precision: str = "fast",
+        calibration: Sequence[ImageSource] | None = None,
         head: str = "retrieval",
     ) -> Self:
         """Around a model at hand: a `DualEncoder`, or the `AltCLIPModel` of the model cards.
 
         The model is not copied: it is put into eval mode, and later changes to its weights, device or dtype count
-        (but not with engine="openvino", which copies the weights).
+        (but not with an engine that copies the weights: docs/engines.md).
 
         Raises:
-            UsageError: the model is of another kind, or `engine`, `precision` or `head` is unknown.
+            UsageError: the model is of another kind, or `engine`, `precision`, `calibration` or `head` cannot be used.
             LayoutError: the processor belongs to another model.
         """
+        check_calibration(calibration, precision)
         dual = getattr(model, "dual", model)
         if not isinstance(dual, DualEncoder):
             raise UsageError(f"from_model takes a DualEncoder or an AltCLIPModel, not a {type(model).__name__}")
         encoder = cls.__new__(cls)
         encoder._start(
-            f"a {type(model).__name__} in memory", parts_of(dual, processor, head), engine, precision, changing=True
-        )
+            f"a {type(model).__name__} in memory", parts_of(dual, processor, head), engine, precision,
+            calibration=calibration, changing=True,
+        )  # fmt: skip
         return encoder
 
     def encode_labels(

@@ -153,8 +153,8 @@ def _instead(config: ModelConfig) -> str:
     """What to do with a text tower that gives no embeddings."""
     if "diffusion" in config.heads:
         return (
-            "this one conditions AltDiffusion, and altclip.checkpoints.load_model opens it for that "
-            "(encode_text(ids, mask, head='diffusion')); for embeddings open the AltCLIP that it comes from"
+            "this one conditions AltDiffusion, with which `altclip generate` and altclip.diffusion draw; for "
+            "embeddings open the AltCLIP that it comes from"
         )
     if config.text is not None and config.text.architecture == "bert":
         wanted = wanted_image_tower(replace(config, heads=heads_of("taiyi-pooler")))

@@ -1,22 +1,28 @@
-"""Images and texts through an engine: prepared beside it, in batches, with progress, the results in order."""
+"""Images and texts through an engine: prepared beside it, in batches, with progress, the results in order.
+
+Results come in blocks, so that whoever writes them away need not hold them all.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator
 
 import numpy as np
 
 from altclip.encoder.batching import TextBatch, most_at_once, overlapped, text_batches
 from altclip.encoder.decoding import OnError, decode_ahead, stacked
 from altclip.encoder.inputs import BatchSize, check_batch_size, checked_texts, known_length
+from altclip.encoder.memory import Room
 from altclip.encoder.progress import ShowProgress, shown
+from altclip.encoder.recent import RecentBatches
+from altclip.encoder.tokens import token_ids
 from altclip.engines import Engine, Features, Pixels
 from altclip.errors import InputError
 from altclip.models import TextConfig
 from altclip.processing import ImageSource, Tokenizer
 
 
-def image_features(
+def image_blocks(
     engine: Engine,
     images: Iterable[ImageSource],
     prepare: Callable[[ImageSource], Pixels],
@@ -25,10 +31,14 @@ def image_features(
     batch_size: BatchSize,
     progress: ShowProgress,
     on_error: OnError | None,
-) -> list[Features]:
-    """Features of the images in batches (B, D). tokens: of one image; for the rest see `Encoder.encode_images`."""
+    room: Room | None = None,
+) -> Generator[Features, None, None]:
+    """Features of the images, batch after batch (B, D), in order.
+
+    tokens: of one image; room: what is known of memory; for the rest see `Encoder.encode_images`.
+    """
     check_batch_size(batch_size)
-    rows = []
+    known = room or Room()
     with shown("images", known_length(images), progress) as done:
 
         def note(position: int, error: InputError) -> None:
@@ -37,14 +47,13 @@ def image_features(
                 on_error(position, error)
 
         arrays = decode_ahead(images, prepare, on_error=note if on_error else None)
-        batches = stacked(arrays, most_at_once(batch_size, tokens, engine.device))
-        for features in overlapped(engine.encode_image, batches):
-            rows.append(features)
+        batches = stacked(arrays, most_at_once(batch_size, tokens, engine.device), growing=batch_size == "auto")
+        for features in overlapped(lambda pixels: known.encode(engine, "image", [pixels]), batches):
             done(len(features))
-    return rows
+            yield features
 
 
-def text_features(
+def text_blocks(
     engine: Engine,
     texts: Iterable[str],
     tokenizer: Tokenizer,
@@ -53,20 +62,24 @@ def text_features(
     batch_size: BatchSize,
     progress: ShowProgress,
     together: bool = False,
-) -> list[Features]:
-    """Features of the texts (B, D), in a list of one; an empty list if there are none. together: see `text_batches`."""
+    room: Room | None = None,
+    recent: RecentBatches | None = None,
+) -> Generator[Features, None, None]:
+    """Features of the texts, window after window of them (n, D), in order.
+
+    together: see `text_batches`; room: what is known of memory; recent: where to look for batches first.
+    """
     check_batch_size(batch_size)
-    limit = min(tokenizer.model_max_length, config.max_length)
+    known = room or Room()
 
     def tokenize(window: list[str]) -> list[list[int]]:
-        encoded = tokenizer(
-            window, truncation=True, max_length=limit, split_special_tokens=True, return_attention_mask=False
-        )
-        ids: list[list[int]] = encoded["input_ids"]
-        return ids
+        return token_ids(window, tokenizer, config)
 
-    def encode(batch: TextBatch) -> tuple[list[list[int]], Features]:
-        return batch.positions, engine.encode_text(batch.ids, batch.mask)
+    def compute(batch: TextBatch) -> Features:
+        return known.encode(engine, "text", [batch.ids, batch.mask])
+
+    def encode(batch: TextBatch) -> tuple[TextBatch, Features]:
+        return batch, compute(batch) if recent is None else recent.through(batch, compute)
 
     pad = config.pad_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id
     checked: Iterable[str] = checked_texts(texts)
@@ -74,12 +87,19 @@ def text_features(
     batches = text_batches(
         checked, tokenize, pad=pad, batch_size=batch_size, device=engine.device, together=together
     )  # fmt: skip
-    positions: list[int] = []
-    rows = []
     with shown("texts", known_length(texts), progress) as done:
-        for places, features in overlapped(encode, batches):
-            again = [len(of_row) for of_row in places]
-            positions += [place for of_row in places for place in of_row]
-            rows.append(np.repeat(features, again, axis=0))
-            done(sum(again))
-    return [np.concatenate(rows)[np.argsort(positions)]] if rows else []
+        yield from in_order(overlapped(encode, batches), done)
+
+
+def in_order(encoded: Iterable[tuple[TextBatch, Features]], done: Callable[[int], None]) -> Iterator[Features]:
+    """The features (n, D) of each window, its rows where its texts stood, as soon as all its batches have come."""
+    left = 0
+    for batch, features in encoded:
+        if left == 0:
+            left, rows = batch.window, np.empty((batch.window, features.shape[1]), features.dtype)
+        again = [len(of_row) for of_row in batch.positions]
+        rows[[place for of_row in batch.positions for place in of_row]] = np.repeat(features, again, axis=0)
+        left -= sum(again)
+        done(sum(again))
+        if left == 0:
+            yield rows

@@ -2,19 +2,26 @@
 
 from altclip.engines.base import Engine, Features, Ids, Pixels
 from altclip.engines.choosing import ENGINES, PRECISIONS, check_choices, choose, dtype_for, known_engines, pick
+from altclip.engines.compiled import CompiledEngine
 from altclip.engines.eager import TorchEngine
+from altclip.engines.onnx import OnnxEngine
 from altclip.engines.openvino import OpenVINOEngine
+from altclip.engines.quantising import Samples, check_enough
 
 __all__ = [
     "ENGINES",
     "PRECISIONS",
+    "CompiledEngine",
     "Engine",
     "Features",
     "Ids",
+    "OnnxEngine",
     "OpenVINOEngine",
     "Pixels",
+    "Samples",
     "TorchEngine",
     "check_choices",
+    "check_enough",
     "choose",
     "dtype_for",
     "known_engines",

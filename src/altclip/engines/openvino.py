@@ -1,4 +1,4 @@
-"""The engine `openvino`: graphs compiled for this CPU, in float32, or bfloat16 where the CPU has it.
+"""The engine `openvino`: graphs compiled for this CPU, in float32, bfloat16 where the CPU has it, or int8.
 
 The one file that imports openvino (extra `openvino`). A graph is compiled when it is first needed and kept on disk.
 """
@@ -10,38 +10,36 @@ import io
 import json
 import sys
 import threading
-from collections.abc import Sequence
-from functools import cached_property
+import warnings
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from functools import cached_property, partial
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import torch
 
+from altclip import __version__
 from altclip.data.cache import digest_weights
+from altclip.device import cpu_has_bfloat16
 from altclip.engines.base import Features, Ids, Inputs, Pixels, Side
 from altclip.engines.kept import kept
-from altclip.errors import MissingExtraError
+from altclip.engines.quantising import Samples, quantised, with_small_weights
+from altclip.engines.telemetry import without_telemetry
+from altclip.errors import MissingExtraError, UsageError
 from altclip.models import DualEncoder
 from altclip.models.graphs import Graph, image_graph, text_graph, traced
 
 
 def library() -> Any:
-    """The library, without its telemetry: that would tell Google Analytics of every import and conversion.
-
-    Where the package `openvino_telemetry` cannot be imported, openvino takes a stub that sends nothing. One that the
-    program has imported before us is left alone. Raises MissingExtraError without openvino.
-    """
-    silenced = "openvino" not in sys.modules and "openvino_telemetry" not in sys.modules
-    if silenced:
-        sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]  # Python's way to forbid an import
-    try:
-        return importlib.import_module("openvino")
-    except ImportError as error:
-        raise MissingExtraError("openvino", "openvino") from error
-    finally:
-        if silenced:
-            del sys.modules["openvino_telemetry"]
+    """The library, without its telemetry. Raises MissingExtraError if it is not installed."""
+    with nullcontext() if "openvino" in sys.modules else without_telemetry():
+        try:
+            return importlib.import_module("openvino")
+        except ImportError as error:
+            raise MissingExtraError("openvino", "openvino") from error
 
 
 def is_installed() -> bool:
@@ -49,15 +47,10 @@ def is_installed() -> bool:
     return importlib.util.find_spec("openvino") is not None
 
 
-def has_bfloat16() -> bool:
-    """Whether this CPU computes in bfloat16."""
-    return "BF16" in library().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-
-
 class OpenVINOEngine:
     """Runs a DualEncoder's graphs. Its weights are copied when a graph is compiled: later changes do not count.
 
-    precision: "exact" (float32), "fast" (bfloat16 where the CPU has it).
+    precision: "exact" (float32), "fast" (bfloat16 where the CPU has it), "int8" (images calibrated on `samples`).
     head: through which texts are read. cache: the folder of compiled graphs; None keeps none.
     """
 
@@ -70,10 +63,13 @@ class OpenVINOEngine:
         precision: str = "fast",
         head: str = "retrieval",
         cache: Path | None = None,
+        samples: Samples | None = None,
     ) -> None:
         library()
+        if precision == "int8" and samples is None:
+            raise UsageError("precision 'int8' takes samples to calibrate on, and there are none")
         self.model, self.precision, self.head = model.eval(), precision, head
-        self.cache = cache
+        self.cache, self.samples = cache, samples if precision == "int8" else None
         self._compiling = threading.Lock()
         self._graphs: dict[Side, Compiled] = {}
 
@@ -83,7 +79,9 @@ class OpenVINOEngine:
 
     @cached_property
     def dtype(self) -> torch.dtype:
-        return torch.bfloat16 if self.precision == "fast" and has_bfloat16() else torch.float32
+        if self.precision == "int8":
+            return torch.int8
+        return torch.bfloat16 if self.precision == "fast" and cpu_has_bfloat16() else torch.float32
 
     def encode_image(self, pixels_BCSS: Pixels) -> Features:
         return self._graph("image")([pixels_BCSS])
@@ -96,8 +94,13 @@ class OpenVINOEngine:
         with self._compiling:
             if side not in self._graphs:
                 graph = image_graph(self.model) if side == "image" else text_graph(self.model, self._longest, self.head)
-                told = (side, self.head, json.dumps(self.model.config.to_dict(), sort_keys=True))
-                self._graphs[side] = Compiled(graph, self.dtype, told, self.cache)
+                told = [side, self.head, json.dumps(self.model.config.to_dict(), sort_keys=True)]
+                change: Callable[[Any], Any] | None = None
+                if self.samples is not None:
+                    images = side == "image"
+                    told += ["nncf", version("nncf"), self.samples.told() if images else "weights"]
+                    change = partial(_calibrated, samples=self.samples) if images else with_small_weights
+                self._graphs[side] = Compiled(graph, told, self.cache, exact=self.precision == "exact", change=change)
             return self._graphs[side]
 
     @property
@@ -108,33 +111,50 @@ class OpenVINOEngine:
 class Compiled:
     """One graph, compiled; calls from several threads may overlap, each thread has a request of its own.
 
-    told: what the graph was made from besides its weights.
+    exact: in float32 even where the CPU has bfloat16. told: what the graph was made from besides its weights.
+    change: what to do to the converted model before it is compiled.
     """
 
-    def __init__(self, graph: Graph, dtype: torch.dtype, told: Sequence[str], cache: Path | None) -> None:
+    def __init__(
+        self,
+        graph: Graph,
+        told: Sequence[str],
+        cache: Path | None,
+        *,
+        exact: bool,
+        change: Callable[[Any], Any] | None = None,
+    ) -> None:
         ov = library()
         core = ov.Core()
         options = {
-            "INFERENCE_PRECISION_HINT": "bf16" if dtype is torch.bfloat16 else "f32",
+            "INFERENCE_PRECISION_HINT": "f32" if exact or not cpu_has_bfloat16() else "bf16",
             "INFERENCE_NUM_THREADS": torch.get_num_threads(),
             "PERFORMANCE_HINT": "LATENCY",  # one request at a time on all threads: batches come one after another
         }
 
         def compile_anew() -> bytes:
-            converted = ov.convert_model(traced(graph))
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", FutureWarning)  # torch's remarks on its own program format
+                converted = ov.convert_model(traced(graph))
+            converted = change(converted) if change else converted
             file = io.BytesIO()
             core.compile_model(converted, "CPU", options).export_model(file)
             return file.getvalue()
 
         facts = [
+            __version__,
+            torch.__version__,
             ov.__version__,
             core.get_property("CPU", "FULL_DEVICE_NAME"),
             str(sorted(options.items())),
             *told,
             digest_weights(graph.module.state_dict().items()),
         ]
-        content = kept(cache, facts, compile_anew)
-        self._model = core.import_model(io.BytesIO(content), "CPU", options)
+        try:
+            self._model = core.import_model(io.BytesIO(kept(cache, facts, compile_anew)), "CPU", options)
+        except RuntimeError:  # whole, and yet the library does not take it: of a build with the same number, say
+            content = kept(cache, facts, compile_anew, anew=True)
+            self._model = core.import_model(io.BytesIO(content), "CPU", options)
         self._own = threading.local()
 
     def __call__(self, inputs: Inputs) -> Features:
@@ -143,3 +163,7 @@ class Compiled:
         result = self._own.request.infer([np.ascontiguousarray(array) for array in inputs])
         features: Features = np.array(next(iter(result.values())), np.float32)  # a copy: the next call writes over it
         return features
+
+
+def _calibrated(model: Any, samples: Samples) -> Any:
+    return quantised(model, samples.make())

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from altclip.encoder import Encoder
+from altclip.engines.onnx_library import check_installed
 from altclip.errors import UsageError
 from altclip.export.folders import check_target
 from altclip.export.forms import Converted, check_precision
@@ -14,7 +15,6 @@ from altclip.export.immich import FORMS as IMMICH_FORMS
 from altclip.export.immich import to_immich
 from altclip.export.onnx_folder import PRECISIONS as ONNX_PRECISIONS
 from altclip.export.onnx_folder import to_onnx
-from altclip.export.onnx_library import check_installed
 from altclip.export.program import PRECISIONS as PROGRAM_PRECISIONS
 from altclip.export.program import to_torch_export
 from altclip.export.sentence import to_sentence_transformers

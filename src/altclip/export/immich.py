@@ -21,12 +21,12 @@ import numpy as np
 from PIL import Image
 
 from altclip.encoder import Encoder
+from altclip.engines.onnx_library import EXTERNAL_OVER, OPSET, check_installed, runner, write_onnx
 from altclip.errors import LayoutError, UsageError
 from altclip.export.folders import check_target, whole_folder
 from altclip.export.forms import Converted, check_both, check_exact, check_precision, facts, longest_text
 from altclip.export.lineage import lineage_of, write_lineage
 from altclip.export.onnx_folder import PRECISIONS
-from altclip.export.onnx_library import EXTERNAL_OVER, OPSET, check_installed, runner, write_onnx
 from altclip.export.samples import (
     Agreement,
     Feed,

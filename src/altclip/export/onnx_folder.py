@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Final
 
 from altclip.encoder import Encoder
+from altclip.engines.onnx_library import EXTERNAL_OVER, OPSET, check_installed, runner, write_onnx
 from altclip.export.forms import Converted, check_precision
-from altclip.export.onnx_library import EXTERNAL_OVER, OPSET, check_installed, runner, write_onnx
 from altclip.export.samples import Run
 from altclip.export.towers import Form, write_towers
 from altclip.models.graphs import Graph

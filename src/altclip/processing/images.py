@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -156,12 +157,21 @@ class ImageProcessor:
         pixels = np.asarray(self._resize(open_image(image)))
         if self.do_center_crop:
             pixels = _center_crop(pixels, *self._crop, _ROUNDINGS[self.crop_rounding])
-        values: Array = pixels.astype(np.float32)
+        values: Array = np.empty((3, *pixels.shape[:2]), np.float32)
+        for channel, numbers in enumerate(self._numbers):
+            np.take(numbers, pixels[..., channel], out=values[channel], mode="clip")  # "raise" would buffer the output
+        return values
+
+    @cached_property
+    def _numbers(self) -> Array:
+        """What each of the 256 levels of a channel becomes, (3, 256) float32: worked out once, looked up for pixels."""
+        levels = np.arange(256, dtype=np.uint8)[:, None]
+        numbers: Array = np.broadcast_to(levels.astype(np.float32), (256, 3))
         if self.do_rescale:
-            values = (pixels.astype(np.float64) * self.rescale_factor).astype(np.float32)
+            numbers = np.broadcast_to((levels.astype(np.float64) * self.rescale_factor).astype(np.float32), (256, 3))
         if self.do_normalize:
-            values = (values - np.array(self.image_mean, np.float32)) / np.array(self.image_std, np.float32)
-        return np.ascontiguousarray(values.transpose(2, 0, 1))
+            numbers = (numbers - np.array(self.image_mean, np.float32)) / np.array(self.image_std, np.float32)
+        return np.ascontiguousarray(numbers.T)
 
     @property
     def side(self) -> int | None:

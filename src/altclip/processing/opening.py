@@ -18,6 +18,11 @@ from PIL import Image, UnidentifiedImageError
 from altclip.errors import ImageError, MissingExtraError, UsageError
 
 MAX_PIXELS: Final = 100_000_000
+# Which files of a folder are taken for images. A file named by itself is always tried: its content counts.
+ENDINGS: Final = (
+    ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".webp", ".gif", ".bmp", ".dib", ".tif", ".tiff", ".heic",
+    ".heif", ".avif", ".jp2", ".ppm", ".pgm", ".pbm", ".pnm", ".tga",
+)  # fmt: skip
 
 _EXIF_ORIENTATION: Final = 0x0112
 _UPRIGHT: Final = {  # EXIF 2.32, tag Orientation: how the stored rows must be turned to stand upright
@@ -145,7 +150,7 @@ def _decode(name: str, file: BinaryIO, max_pixels: int, side: int | None) -> Ima
     try:
         image: Image.Image = Image.open(file)
     except UnidentifiedImageError:
-        image = _open_heif(name, file, head)
+        image = open_heif(name, file, head)
     _check_size(name, image.size, max_pixels)
     if side is not None and min(image.size) >= 2 * side:
         image.draft(None, (side, side))  # of JPEG alone; others take no notice
@@ -164,7 +169,7 @@ def _check_size(name: str, size: tuple[int, int], max_pixels: int) -> None:
         )
 
 
-def _open_heif(name: str, file: BinaryIO, head: bytes) -> Image.Image:
+def open_heif(name: str, file: BinaryIO, head: bytes) -> Image.Image:
     """A photograph in HEIF, which phones write and Pillow alone cannot read; ImageError where it is not that either."""
     if not (head[4:8] == b"ftyp" and head[8:12] in _HEIF_BRANDS):
         raise ImageError(name, f"is not an image that can be read, whatever its name says (it starts with {head!r})")
@@ -173,7 +178,7 @@ def _open_heif(name: str, file: BinaryIO, head: bytes) -> Image.Image:
     except ImportError as error:
         raise ImageError(name, f"is a HEIF photograph: {MissingExtraError('pillow-heif', 'heif')}") from error
     file.seek(0)
-    image: Image.Image = HeifImageFile(file)
+    image: Image.Image = HeifImageFile(file)  # type: ignore[no-untyped-call]
     return image
 
 

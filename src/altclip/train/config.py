@@ -17,6 +17,7 @@ from pydantic import Field, field_validator, model_validator
 from altclip.mistakes import nearest
 from altclip.models import PRESETS, TextConfig, VisionConfig
 from altclip.train.config_data import DataConfig, LabelsFile, PairData, ParallelData, names_need_a_file
+from altclip.train.config_pictures import DenoiseConfig
 from altclip.train.sections import Above0, Pattern, Positive, Section, Share
 
 
@@ -72,15 +73,16 @@ class StageConfig(Section):
     """One stage.
 
     model: the preset that gives the sizes. Without one they are those of the model that the stage starts from.
-    start: weights to begin from by part (image, text, all): an earlier stage, a folder or a hub id.
+    start: weights to begin from by part (image, text, all): an earlier stage, a folder or a hub id. Of a denoise stage
+    `text` is the model whose tokens it draws from (the recipe's `model` if not given), and `unet` what draws.
     """
 
-    kind: Literal["contrastive", "distill", "align"]
+    kind: Literal["contrastive", "distill", "align", "denoise"]
     model: str | None = None
     vision: dict[str, Any] = {}
     text: dict[str, Any] = {}
     projection_dim: Positive | None = None
-    start: dict[Literal["image", "text", "all"], str] = {}
+    start: dict[Literal["image", "text", "all", "unet"], str] = {}
     teacher: str | None = None
     teacher_vector: Literal["projected", "pooled"] = "projected"
     freeze: list[Pattern] = []
@@ -90,6 +92,7 @@ class StageConfig(Section):
     temperature: Above0 = 2.0
     augment: AugmentConfig = AugmentConfig()
     live: bool = False
+    denoise: DenoiseConfig | None = None
     optimizer: OptimizerConfig = OptimizerConfig()
     batch_size: Positive = 256
     accumulate: Positive = 1
@@ -112,6 +115,15 @@ class StageConfig(Section):
         problems = [f"a stage of kind {kind} needs `pairs`"] * (not data.get("pairs"))
         if kind == "align" and streams and not data.get("live"):
             problems.append("streams cannot be cached: set `live = true`, or leave out `streaming`")
+        if (kind == "denoise") != (data.get("denoise") is not None):
+            problems.append("a stage of kind denoise, and no other, needs the table `denoise`")
+        if kind == "denoise":
+            vain = [name for name in ("model", "vision", "text", "projection_dim", "lora") if data.get(name)]
+            problems += [f"a denoise stage has no `{name}`: its sizes are those of `denoise`" for name in vain]
+            sized = (
+                sorted(set(_table(data.get("denoise"))) - {"drop_text"}) if "unet" in _table(data.get("start")) else []
+            )
+            problems += [f"`denoise.{name}` is that of `start.unet`: leave it out" for name in sized]
         return problems
 
     @field_validator("model")
@@ -147,8 +159,8 @@ class TokenizerConfig(Section):
 class Recipe(Section):
     """A whole recipe.
 
-    model: what to fine-tune, anything that `Encoder` opens. A stage without `model` and `start` begins with it, and
-    without `tokenizer` its tokenizer is taken.
+    model: what to fine-tune, anything that `Encoder` opens. A stage without `model` and `start` begins with it (one
+    that draws takes its texts from it), and without `tokenizer` its tokenizer is taken.
     exclude: values by column, of rows to leave out of every source of pairs that has the column; leave_out_every: leave
     every n-th (class, language) name out of all training text (0: none); workers: threads that make batches; processes:
     how many the estimate of cost counts with, whatever a run has.
@@ -193,13 +205,17 @@ class Recipe(Section):
         """A stage without sizes and weights of its own begins with the recipe's model."""
         if not isinstance(data, Mapping) or not data.get("model") or not isinstance(data.get("stages"), Mapping):
             return data
-        stages = {
-            name: {**stage, "start": {"all": data["model"]}}
-            if isinstance(stage, Mapping) and not stage.get("model") and not stage.get("start")
-            else stage
-            for name, stage in data["stages"].items()
-        }
+        stages = {name: _begun(stage, data["model"]) for name, stage in data["stages"].items()}
         return {**data, "stages": stages}
+
+
+def _begun(stage: Any, model: Any) -> Any:
+    """A stage that says nothing of its weights, with the recipe's model; one that draws, with that model's text."""
+    if not isinstance(stage, Mapping) or stage.get("model"):
+        return stage
+    if stage.get("kind") == "denoise":
+        return {**stage, "start": {"text": model, **_table(stage.get("start"))}}
+    return stage if stage.get("start") else {**stage, "start": {"all": model}}
 
 
 def _table(value: Any) -> Mapping[str, Any]:
@@ -230,12 +246,22 @@ def _start_problems(name: str, stage: Mapping[str, Any], earlier: Mapping[str, A
 
 def _unsized(name: str, stage: Mapping[str, Any], recipe: Mapping[str, Any]) -> list[str]:
     start = _table(stage.get("start"))
+    if stage.get("kind") == "denoise":
+        return _wordless(name, start, recipe)
     if stage.get("model") or recipe.get("model") or start.get("all") or (start.get("image") and start.get("text")):
         return []
     return [
         f"stage {name} needs `model` (a preset), or `start` with `all` or with `image` and `text`, or the recipe a "
         "`model` to start from"
     ]
+
+
+def _wordless(name: str, start: Mapping[str, Any], recipe: Mapping[str, Any]) -> list[str]:
+    wrong = [part for part in ("image", "all") if part in start]
+    problems = [f"stage {name} draws, and starts from `text` and `unet`, not from {', '.join(wrong)}"] * bool(wrong)
+    if not (start.get("text") or recipe.get("model")):
+        problems.append(f"stage {name} needs `start.text`, the model of its texts, or the recipe a `model`")
+    return problems
 
 
 def _muon_with_scale(name: str, stage: Mapping[str, Any], recipe: Mapping[str, Any]) -> list[str]:

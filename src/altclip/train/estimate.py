@@ -15,12 +15,14 @@ from pathlib import Path
 from typing import Final
 
 import torch
+from torch import nn
 
 from altclip.checkpoints.hub import REPOSITORIES
 from altclip.models import DualEncoder, TextConfig, VisionConfig, preset
 from altclip.train.config import Recipe, StageConfig
+from altclip.train.estimate_pictures import drawing_parts, forward_cost, text_length
 from altclip.train.optimizers import check_groups
-from altclip.train.stages.build import empty_model
+from altclip.train.stages.build import empty_model, freeze_patterns
 from altclip.train.stages.sizes import config_at, model_config
 
 A100: Final = 312e12 * 0.4  # operations a second: bfloat16, two fifths of what the maker states
@@ -46,6 +48,8 @@ class Estimate:
 
 def estimate(recipe: Recipe, stage: StageConfig) -> Estimate:
     """The cost of a stage. Raises as building its model does."""
+    if stage.kind == "denoise":
+        return _of_drawing(recipe, stage)
     model, config = empty_model(stage, recipe), model_config(stage, recipe)
     check_groups([name for name, weight in model.named_parameters() if weight.requires_grad], stage.optimizer)
     vision, text = config.vision or VisionConfig(), config.text or TextConfig()
@@ -64,6 +68,23 @@ def estimate(recipe: Recipe, stage: StageConfig) -> Estimate:
         sum(weights.values()), trained, samples, texts * length, image_tokens,
         _memory(recipe, stage, model, sum(weights.values()), trained, length), operations,
     )  # fmt: skip
+
+
+def _of_drawing(recipe: Recipe, stage: StageConfig) -> Estimate:
+    """Of a stage that draws: the UNet counted by torch, the text tower as for the others."""
+    unet, sizes, text = drawing_parts(recipe, stage)
+    trained = nn.ModuleDict({"unet": unet})
+    freeze_patterns(trained, stage.freeze)
+    weights = {name: weight for name, weight in trained.named_parameters() if weight.requires_grad}
+    check_groups(list(weights), stage.optimizer)
+    samples, length = stage.steps * stage.batch_size, text_length(stage, text)
+    once, values = forward_cost(unet, sizes, length)
+    operations = samples * ((3 + (stage.accumulate > 1)) * once + length * _forward(text, length))
+    every, some = (sum(w.numel() for w in group) for group in (trained.parameters(), weights.values()))
+    piece = stage.batch_size / recipe.processes / stage.accumulate
+    memory = 4 * every + (12 + 4 * bool(stage.ema)) * some + piece * values * (4 if recipe.precision == "no" else 2)
+    tokens = (sizes.side // sizes.patch) ** 2
+    return Estimate(every, some, samples, samples * length, samples * tokens, memory, operations)
 
 
 def images_encoded(stage: StageConfig) -> int:

@@ -17,7 +17,6 @@ import torch
 from torch import Tensor, nn
 
 from altclip.data.bad import BadSamples
-from altclip.models import DualEncoder
 from altclip.train.accelerating import gathered
 from altclip.train.accumulate import backward
 from altclip.train.logs import StepLog
@@ -35,8 +34,8 @@ CHECKPOINT_NAME = "checkpoint.pt"
 def run_stage(
     name: str, stage: Stage[Any], context: Context, facts: dict[str, Any], accelerator: Accelerator, folder: Path, *,
     resume: bool, show: bool,
-) -> DualEncoder:  # fmt: skip
-    """Train one stage and return its model with the weights to keep (averaged if `ema` is set)."""
+) -> None:  # fmt: skip
+    """Train one stage; its model then has the weights to keep (averaged if `ema` is set)."""
     config, model = context.config, stage.trained
     optimizers = build_optimizers(model, config.optimizer)
     module, *wrapped = accelerator.prepare(stage.module, *optimizers)
@@ -52,7 +51,7 @@ def run_stage(
     with StepLog(folder, name, start, config.steps, write=accelerator.is_main_process, show=show) as log:
         train_steps(stage, module, context, state, range(start, config.steps), position, folder, log)
     model.load_state_dict(averages, strict=False)
-    return model.eval()
+    model.eval()
 
 
 def train_steps(
@@ -100,10 +99,11 @@ def means(measures: dict[str, Tensor], accelerator: Accelerator) -> dict[str, fl
 
 
 @torch.no_grad()
-def clamp_scale(model: DualEncoder, largest: float) -> None:
+def clamp_scale(model: nn.Module, largest: float) -> None:
     """Keep the factor on the cosines from growing without end (Radford et al. 2021, section 2.5); frozen, it stays."""
-    if model.logit_scale.requires_grad:
-        model.logit_scale.clamp_(max=math.log(largest))
+    scale = getattr(model, "logit_scale", None)
+    if scale is not None and scale.requires_grad:
+        scale.clamp_(max=math.log(largest))
 
 
 @torch.no_grad()

@@ -3,7 +3,7 @@
 OUTPUT/tokenizer/           the tokenizer, where the recipe trains one
 OUTPUT/cache/               image embeddings of the frozen tower
 OUTPUT/<stage>/checkpoint.pt, log.jsonl, tensorboard/, curves.png    what a stage needs to go on; what it measured
-OUTPUT/<stage>/model/       the stage's result, a folder that `Encoder` opens
+OUTPUT/<stage>/model/       the stage's result, a folder that `Encoder` opens; of a stage that draws, a pipeline's
 OUTPUT/<stage>/adapter/     of a stage with `lora` the adapter, and the model only with `lora.merge`
 OUTPUT/<stage>/report.json  what the result was made from; written last, so where it is the stage is done
 """
@@ -13,19 +13,16 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
-
 from altclip.checkpoints import resolve
-from altclip.device import pick_dtype
 from altclip.errors import ConfigError, UsageError
-from altclip.models import DualEncoder
-from altclip.processing import Processor, Tokenizer
+from altclip.models import ModelConfig
+from altclip.processing import Tokenizer
 from altclip.processing.images import ImageProcessor
 from altclip.train.accelerating import open_accelerator
-from altclip.train.adapters import merged, save_adapter
 from altclip.train.config import Recipe, StageConfig
 from altclip.train.curves import draw_curves
 from altclip.train.exclusion import excluded
@@ -33,7 +30,6 @@ from altclip.train.leftout import NOTHING
 from altclip.train.logs import LOG_NAME, read_log
 from altclip.train.loop import CHECKPOINT_NAME, run_stage
 from altclip.train.provenance import versions
-from altclip.train.saving import save_folder
 from altclip.train.stages import STAGES, Context
 from altclip.train.stages.build import base_name
 from altclip.train.stages.sizes import model_config
@@ -115,30 +111,12 @@ def train_one(name: str, context: Context, accelerator: Accelerator, *, resume: 
         "data": context.digests, **versions(),
     }  # fmt: skip
     context.report(f"{name}: {context.config.steps} steps on {context.device}, {context.world_size} process(es)")
-    model = run_stage(name, stage, context, facts, accelerator, folder, resume=resume, show=show)
+    run_stage(name, stage, context, facts, accelerator, folder, resume=resume, show=show)
     if accelerator.is_main_process:
-        save_result(model, context, folder, facts)
+        stage.save(folder, facts)
         report_on(folder, context, facts, time.perf_counter() - began)
     accelerator.wait_for_everyone()
     accelerator.free_memory()
-
-
-def save_result(model: DualEncoder, context: Context, folder: Path, facts: dict[str, Any]) -> None:
-    """`model/`, which `Encoder`, the model cards' classes and transformers open; its config.json says what made it.
-
-    Of a stage with `lora` the adapter goes into `adapter/`, and the model is left only where the recipe asks for it.
-    """
-    config = context.config
-    if config.lora is not None:
-        save_adapter(model, folder / "adapter")
-        if not config.lora.merge:
-            return
-        model = merged(model)
-    dtype = pick_dtype(config.save_dtype, torch.device("cpu"))
-    name = None if config.model else config.start.get("all")
-    origin = (name, context.folder(name)) if name else None
-    processor = Processor(context.image_processor, context.tokenizer)
-    save_folder(model, processor, folder / "model", dtype=dtype, origin=origin, extra={"altclip_training": facts})
 
 
 def report_on(folder: Path, context: Context, facts: dict[str, Any], seconds: float) -> None:
@@ -177,16 +155,22 @@ def open_context(
         raise ConfigError(
             [f"batch_size {config.batch_size} is not a multiple of {accelerator.num_processes} processes"]
         )
-    sizes = model_config(config, recipe)
+    sizes = None if config.kind == "denoise" else model_config(config, recipe)
     tokenizer = Tokenizer.from_folder(words_folder(recipe, data, output))
-    if sizes.text is not None:
-        check_tokenizer(tokenizer, sizes.text, f"model {config.model or base_name(config)}")
-    side = sizes.vision.image_size if sizes.vision else 224
-    return Context(
+    context = Context(
         recipe, config, data, output, tokenizer, folder, report,
         str(accelerator.device), accelerator.process_index, accelerator.num_processes,
-        image_processor=image_settings(config, folder, side),
     )  # fmt: skip
+    return with_towers(context, sizes) if sizes else context
+
+
+def with_towers(context: Context, sizes: ModelConfig) -> Context:
+    """The context of a stage that trains towers: its tokenizer checked, and the settings of its images."""
+    config = context.config
+    if sizes.text is not None:
+        check_tokenizer(context.tokenizer, sizes.text, f"model {config.model or base_name(config)}")
+    side = sizes.vision.image_size if sizes.vision else 224
+    return replace(context, image_processor=image_settings(config, context.folder, side))
 
 
 def words_folder(recipe: Recipe, data: Path, output: Path) -> Path:

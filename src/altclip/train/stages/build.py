@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -75,9 +76,17 @@ def freeze(model: DualEncoder, stage: StageConfig) -> None:
         "align": IMAGE_SIDE,
         "distill": (*IMAGE_SIDE, "^logit_scale$", *([r"^text\.projections\."] * (stage.teacher_vector == "pooled"))),
     }
-    for pattern in (*kept[stage.kind], *stage.freeze):
+    for pattern in kept[stage.kind]:
+        for name, weight in model.named_parameters():
+            weight.requires_grad_(weight.requires_grad and not re.search(pattern, name))
+    freeze_patterns(model, stage.freeze)
+
+
+def freeze_patterns(model: nn.Module, patterns: Sequence[str]) -> None:
+    """No gradients for what a pattern names. Raises UsageError for one in vain, or where nothing is left to train."""
+    for pattern in patterns:
         matched = [weight for name, weight in model.named_parameters() if re.search(pattern, name)]
-        if not matched and pattern in stage.freeze:
+        if not matched:
             raise UsageError(f"freeze: no parameter matches {pattern!r}")
         for weight in matched:
             weight.requires_grad_(False)

@@ -11,7 +11,6 @@ from typing import Any, Protocol, TypeVar
 import torch
 from torch import Tensor, nn
 
-from altclip.models import DualEncoder
 from altclip.processing import ImageProcessor, Tokenizer
 from altclip.train.config import Recipe, StageConfig
 from altclip.train.leftout import LeftOut
@@ -64,12 +63,14 @@ class Stage(Protocol[B]):
     `module` maps a batch to features; it is what gets wrapped for several processes. `loss` sees the features of all
     micro-batches at once, so that a contrastive loss keeps all its negatives when gradients are accumulated; beside the
     loss it gives measures to log, as tensors, so that only steps that are logged wait for the device. `trained` is the
-    model that is saved.
+    model whose weights change; `save` writes what the stage leaves into its folder.
     """
 
-    trained: DualEncoder
     module: nn.Module
 
+    @property
+    def trained(self) -> nn.Module: ...
     def batches(self, start: int, stop: int, position: dict[str, Any]) -> Iterator[B]: ...
     def split(self, batch: B, parts: int) -> list[B]: ...
     def loss(self, features: Features, batch: B) -> tuple[Tensor, dict[str, Tensor]]: ...
+    def save(self, folder: Path, facts: dict[str, Any]) -> None: ...

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from altclip.losses import contrastive_loss
 from altclip.models import DualEncoder
 from altclip.train.stages.build import build_model
 from altclip.train.stages.context import Batch, Context, Features
+from altclip.train.stages.result import save_towers
 from altclip.train.stages.sources import pair_source
 from altclip.train.stages.texts import text_features, text_limit, tokenize
 
@@ -103,3 +105,7 @@ class Contrastive:
         images, texts = gather_with_grad(features["images"]), gather_with_grad(features["texts"])
         keys = gather_with_grad(batch.keys.to(images.device))
         return contrastive_loss(images, texts, features["scale"], keys), {"scale": features["scale"].detach()}
+
+    def save(self, folder: Path, facts: dict[str, Any]) -> None:
+        """`model/`, or the adapter of a stage with `lora`."""
+        save_towers(self.trained, self.context, folder, facts)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 import torch
@@ -24,6 +25,7 @@ from altclip.models import DualEncoder, Head
 from altclip.processing import Tokenizer
 from altclip.train.stages.build import build_model, compared_head
 from altclip.train.stages.context import Batch, Context, Features
+from altclip.train.stages.result import save_towers
 from altclip.train.stages.sources import parallel_sources
 from altclip.train.stages.texts import check_tokenizer, text_features, text_limit, tokenize
 
@@ -93,6 +95,10 @@ class Distill:
         targets, counts = batch.targets.to(texts.device), batch.counts.to(texts.device)
         cosines = torch.cosine_similarity(texts.detach().float(), targets)
         return distillation_loss(texts, targets, counts), {"cosine": (cosines * counts).sum() / counts.sum()}
+
+    def save(self, folder: Path, facts: dict[str, Any]) -> None:
+        """`model/`, or the adapter of a stage with `lora`."""
+        save_towers(self.trained, self.context, folder, facts)
 
 
 class TeacherFeatures:
