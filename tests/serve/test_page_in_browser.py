@@ -231,6 +231,12 @@ def test_the_grid_goes_on_to_the_end(open_page: OpenPage, many: str) -> None:
     expect(page.locator(".broken").first).to_contain_text("6.jpg")
 
 
+def test_a_window_that_shows_the_end_all_along_gets_every_photograph(open_page: OpenPage, many: str) -> None:
+    page = open_page(many, before=lambda page: page.set_viewport_size({"width": 1280, "height": 12_000}))
+    expect(page.locator(".cell")).to_have_count(130, timeout=30_000)
+    expect(page.locator("#end")).to_be_hidden()
+
+
 @pytest.mark.slow
 def test_more_by_a_button_when_a_page_failed(open_page: OpenPage, many: str) -> None:
     def fail(route: Route) -> None:

@@ -20,15 +20,16 @@ let more = { left: false, busy: false, failed: false, offset: 0 };
 let retry = 0;
 let withoutFilters = () => {};
 
+// The next page is asked for when the end of the grid comes near the window.
+const near = new IntersectionObserver(([end]) => end.isIntersecting && !more.failed && showMore(), {
+  rootMargin: "700px",
+});
+
 export const found = () => hits;
 export const hasMore = () => more.left;
 
 export function startResults({ onUnfilter }) {
   withoutFilters = onUnfilter;
-  const near = new IntersectionObserver(([end]) => end.isIntersecting && !more.failed && showMore(), {
-    rootMargin: "700px",
-  });
-  near.observe(byId("end"));
   byId("more").addEventListener("click", showMore);
   addEventListener("online", () => hits.length === 0 && search());
 }
@@ -93,8 +94,9 @@ function grow(page) {
   const end = byId("end");
   more.offset += page.hits.length;
   Object.assign(more, { left: page.hits.length === PAGE && more.offset < Math.min(all, MOST), failed: false });
-  end.hidden = true; // and shown again, so that its coming near is noticed again
-  if (more.left) requestAnimationFrame(() => (end.hidden = !more.left));
+  end.hidden = !more.left;
+  near.disconnect(); // and begun again, which always tells where the end is: it may have stayed near
+  near.observe(end);
   tell(hasParts() ? "found.best" : "found.newest", { count: page.total ?? hits.length });
 }
 
