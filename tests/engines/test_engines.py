@@ -72,6 +72,22 @@ def test_every_engine_gives_what_the_model_gives(engine: Engine, model: DualEnco
     assert engine.dtype is torch.float32
 
 
+def test_a_batch_is_computed_in_parts_and_put_together_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    model = tiny_model(3)
+    engine, given = OpenVINOEngine(model, precision="exact"), pixels(model, 5)
+    with torch.inference_mode():
+        expected = normalised(model.encode_image(torch.from_numpy(given)).numpy())
+    assert normalised(engine.encode_image(given[:1])) == pytest.approx(expected[:1], abs=1e-5)
+    assert engine._graphs["image"].parts == 0
+    for _ in range(2):
+        assert normalised(engine.encode_image(given)) == pytest.approx(expected, abs=1e-5)
+        assert engine._graphs["image"].parts == 2
+        with pytest.raises(RuntimeError):  # the call after one that failed is as good as the first
+            engine.encode_image(given[:, :2])
+    assert normalised(engine.encode_image(given[:1])) == pytest.approx(expected[:1], abs=1e-5)
+
+
 @pytest.mark.slow
 def test_threads_that_come_together_get_their_own_answers(tmp_path: Path) -> None:
     model = tiny_model()
@@ -197,7 +213,7 @@ def test_an_encoder_by_openvino(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     folder = tiny_model_folder(tmp_path / "model")
-    plain, compiled = Encoder(folder), Encoder(folder, engine="openvino")
+    plain, compiled = Encoder(folder), Encoder(folder, engine="openvino", precision="exact")
     assert compiled.engine_reason == "openvino: asked for by name"
     said = ["a cat", "一只猫", "un chien et un chat", "鳥"]
     assert compiled.encode_texts(said) == pytest.approx(plain.encode_texts(said), abs=1e-5)

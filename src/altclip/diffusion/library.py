@@ -42,6 +42,15 @@ def named(name: str) -> Any:
         return getattr(_library(), name)
 
 
+def write_attention_out(unet: Any) -> None:
+    """Have a UNet compute attention as products of matrices: on CPUs torch's fused form is slow going backward.
+
+    The UNet's own setting, unlike torch's choice of a form, which is the whole process's and so another thread's too.
+    """
+    _library()
+    unet.set_attn_processor(importlib.import_module("diffusers.models.attention_processor").AttnProcessor())
+
+
 def opened(name: str, folder: Path, dtype: torch.dtype, options: Mapping[str, Any]) -> Any:
     """A pipeline of that class, opened by diffusers."""
     kind = named(name)

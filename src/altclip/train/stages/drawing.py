@@ -59,6 +59,8 @@ def build_drawing(context: Context, width: int, pixels: Tensor | None) -> Drawin
         if anew:
             context.report(f"{len(anew)} maps of the text are made anew, its states are {width} wide: {anew[0]}, ...")
         drawing = Drawing(unet, PatchAutoencoder.from_pretrained(folder / "vae"))
+    if torch.device(context.device).type == "cpu":  # 0.81 s a step of 64 with torch's fused attention, 0.49 without
+        library.write_attention_out(drawing.unet)
     freeze_patterns(drawing, config.freeze)
     return drawing
 
