@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import tempfile
 from pathlib import Path
@@ -35,6 +36,9 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ.pop(variable, None)
     # tiny tensors: more threads cost more than they bring, and each of the test processes has a core
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    # what a shell starts in the background is deaf to Ctrl-C, and so are the programs that tests start and interrupt
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
