@@ -24,7 +24,7 @@ ROWS: dict[str, int] = {
         3: "encoder engines hf",
         2: "checkpoints data",
         1: "models processing prompts losses metrics pages",
-        0: "errors mistakes languages device distributed",
+        0: "errors mistakes languages device distributed silence",
     }.items()
     for name in names.split()
 }
@@ -32,7 +32,7 @@ ROWS: dict[str, int] = {
 ARROWS = {
     ("encoder", "engines"),
     ("cluster", "serve"),
-    *((name, "errors") for name in ("languages", "device", "distributed")),
+    *((name, "errors") for name in ("languages", "device", "distributed", "silence")),
 }
 # A library that a user may not have is imported behind one door, which says what to install.
 OPTIONAL = {

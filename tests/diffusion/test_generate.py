@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import io
-import logging
-import time
 import warnings
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from threading import Event
 from typing import Any
 
 import numpy as np
@@ -25,7 +21,6 @@ from altclip.diffusion import (
     PromptCut,
     generate,
     grid,
-    library,
     read_parameters,
 )
 from altclip.diffusion.pictures import line
@@ -275,30 +270,6 @@ def test_what_is_wrong_is_said_before_anything_is_drawn(
 ) -> None:
     with pytest.raises(errors.UsageError, match=words):
         generate(pipeline, prompts, **options)
-
-
-def test_logging_is_heard_again_though_threads_overlap() -> None:
-    inside, leave = Event(), Event()
-
-    def first() -> None:
-        with library._quiet():
-            inside.set()
-            assert leave.wait(20)
-
-    def second() -> None:
-        with library._quiet():
-            leave.set()
-            time.sleep(0.1)  # so that the first ends meanwhile
-
-    with ThreadPoolExecutor(2) as pool:
-        one = pool.submit(first)
-        assert inside.wait(20)
-        other = pool.submit(second)
-        time.sleep(0.1)
-        leave.set()
-        one.result(20)
-        other.result(20)
-    assert logging.root.manager.disable == logging.NOTSET
 
 
 def test_another_pipeline_is_refused(oracle: Any) -> None:

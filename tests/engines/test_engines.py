@@ -22,6 +22,7 @@ from altclip.engines import openvino as door
 from altclip.engines.telemetry import without_telemetry
 from altclip.metrics import normalised
 from altclip.models import DualEncoder
+from altclip.silence import silenced
 from tests.export.made import config_of
 from tests.tiny import SIDE, tiny_model, tiny_model_folder
 
@@ -165,9 +166,17 @@ def test_threads_that_import_without_telemetry_do_not_disturb_each_other(monkeyp
     assert "openvino_telemetry" not in sys.modules
 
 
-@pytest.mark.parametrize("quiet", [quantising._quiet, onnx_library._quiet], ids=["nncf", "onnx"])
+@pytest.mark.parametrize(
+    ("quiet", "other_quiet"),
+    [
+        (quantising._quiet, quantising._quiet),
+        (onnx_library._quiet, onnx_library._quiet),
+        (onnx_library._quiet, silenced),
+    ],
+    ids=["nncf", "onnx", "onnx and another library"],
+)
 def test_what_is_silenced_for_a_while_is_heard_again_though_threads_overlap(
-    quiet: Callable[[], AbstractContextManager[None]],
+    quiet: Callable[[], AbstractContextManager[None]], other_quiet: Callable[[], AbstractContextManager[None]]
 ) -> None:
     def heard() -> tuple[object, ...]:
         return sys.stdout, logging.root.manager.disable, logging.getLogger("nncf").level
@@ -181,7 +190,7 @@ def test_what_is_silenced_for_a_while_is_heard_again_though_threads_overlap(
             assert leave.wait(20)
 
     def second() -> None:
-        with quiet():
+        with other_quiet():
             leave.set()
             time.sleep(0.1)  # so that the first ends meanwhile
 

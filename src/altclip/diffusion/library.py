@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-import logging
 import sys
-import threading
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -16,11 +14,11 @@ from typing import Any, Final
 import torch
 
 from altclip.errors import MissingExtraError
+from altclip.silence import silenced
 
 TEXT_TO_IMAGE: Final = "StableDiffusionPipeline"
 IMAGE_TO_IMAGE: Final = "StableDiffusionImg2ImgPipeline"
 _EXTRA: Final = "diffusion"
-_ONE_AT_A_TIME: Final = threading.RLock()  # two threads would put back what the other has switched off
 
 
 def check_installed() -> None:
@@ -38,7 +36,7 @@ def version() -> str:
 def named(name: str) -> Any:
     """A class of diffusers. Raises MissingExtraError without the library."""
     check_installed()
-    with _quiet():
+    with silenced():
         return getattr(_library(), name)
 
 
@@ -55,7 +53,7 @@ def opened(name: str, folder: Path, dtype: torch.dtype, options: Mapping[str, An
     """A pipeline of that class, opened by diffusers."""
     kind = named(name)
     format_ = "torch_dtype" if version().startswith("0.") else "dtype"  # 1.0 takes the old word away
-    with _quiet(), _without_bars(), warnings.catch_warnings():
+    with silenced(), _without_bars(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*torch_dtype", category=FutureWarning)
         return kind.from_pretrained(folder, **{format_: dtype}, **options)
 
@@ -64,7 +62,7 @@ def with_parts_of(pipeline: Any, *, image: bool, scheduler: Any) -> Any:
     """A pipeline from text, or from text and an image, around the very modules of another, with its own scheduler."""
     parts = {**pipeline.components, "scheduler": scheduler}
     kind = named(IMAGE_TO_IMAGE if image else TEXT_TO_IMAGE)
-    with _quiet():
+    with silenced():
         made = kind(**parts, requires_safety_checker=False)
     made.set_progress_bar_config(disable=True)
     return made
@@ -75,18 +73,6 @@ def _library() -> Any:
         return importlib.import_module("diffusers")
     except ImportError as error:
         raise MissingExtraError("diffusers", _EXTRA) from error
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Without the remarks that diffusers and transformers make while they are imported and open a folder."""
-    with _ONE_AT_A_TIME:
-        before = logging.root.manager.disable
-        logging.disable(logging.WARNING)
-        try:
-            yield
-        finally:
-            logging.disable(before)
 
 
 @contextmanager

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-import logging
-import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -24,11 +22,11 @@ from numpy.typing import NDArray
 from altclip.engines.base import Features
 from altclip.errors import MissingExtraError
 from altclip.models.graphs import Graph, traced
+from altclip.silence import silenced
 
 Feed: TypeAlias = dict[str, NDArray[np.generic]]
 Run: TypeAlias = Callable[[Feed], Features]
 
-_ONE_AT_A_TIME: Final = threading.RLock()  # two threads would put back what the other has switched off
 OPSET: Final = 18  # known to every runtime of the last three years
 EXTERNAL_OVER: Final = 2 * 10**9  # bytes; a protobuf file may have 2**31
 _QUANTISED: Final = ("MatMul", "Gemm", "Gather")  # the convolution of the patches stays: it is small, and comes first
@@ -161,14 +159,6 @@ def _library(name: str) -> Any:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Without the remarks of these libraries, which are for those who work on them."""
-    with _ONE_AT_A_TIME:
-        before, silent = logging.root.manager.disable, logging.NullHandler()
-        logging.root.addHandler(silent)  # without one, a remark on the root logger would set logging up for the program
-        logging.disable(logging.WARNING)
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                yield
-        finally:
-            logging.disable(before)
-            logging.root.removeHandler(silent)
+    with silenced(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield

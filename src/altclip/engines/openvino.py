@@ -105,6 +105,7 @@ class OpenVINOEngine:
                     told += ["nncf", version("nncf"), self.samples.told() if images else "weights"]
                     change = partial(_calibrated, samples=self.samples) if images else with_small_weights
                 exact = self.precision == "exact"
+                self._graphs.pop(side, None)  # before the next is made: at full size each takes 0.6 GB and more
                 self._graphs[side] = Compiled(graph, told, self.cache, exact=exact, parts=parts, change=change)
             return self._graphs[side]
 
