@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import warnings
 from itertools import islice
@@ -26,6 +27,7 @@ from altclip.train.run import open_context, run_recipe
 from altclip.train.stages.denoise import Denoise
 from altclip.train.stages.drawing import build_drawing
 from altclip.train.state import seed_everything
+from tests.engines.test_compiled import needs_compiler
 from tests.train import made
 from tests.train.test_resume import CutError, curve, cut_at
 
@@ -34,13 +36,14 @@ for _library in ("diffusers", "transformers"):
 
 SIZES: dict[str, Any] = {
     "side": 16, "patch": 4, "channels": 12, "widths": [8, 16], "attention": [False, True], "head_dim": 8, "groups": 4,
+    "pooled": True,
 }  # fmt: skip
 PAIRS = {"path": "pairs.parquet", "label": "wnid", "labels": {**made.LABELS, "template_share": 0.0}}
 STAGE: dict[str, Any] = {
     "kind": "denoise", "batch_size": 6, "steps": 6, "checkpoint_every": 2, "log_every": 1, "max_text_tokens": 10,
     "denoise": SIZES, "pairs": [PAIRS], "optimizer": {"warmup_steps": 2}, "augment": {"scale": [1.0, 1.0], "flip": 0.0},
 }  # fmt: skip
-KEYS_AND_VALUES = r"^(?!unet\..*\.attn2\.to_[kv]\.)"
+KEYS_AND_VALUES = r"^(?!unet\.(add_embedding|.*\.attn2\.to_[kv])\.)"
 
 
 @pytest.fixture(scope="module")
@@ -204,6 +207,19 @@ def test_it_learns_what_the_words_mean(world: Path, tmp_path: Path) -> None:
     assert right >= 5
 
 
+def test_pooled_texts_reach_what_no_token_is_seen_by(student: Path, world: Path, tmp_path: Path) -> None:
+    """With the cross-attention cut, by the pooled states alone."""
+    for pooled in (False, True):
+        stage = opened(student, world, tmp_path, denoise={**SIZES, "pooled": pooled})
+        for name, weight in stage.trained.named_parameters():
+            if ".attn2.to_out." in name:
+                weight.data.zero_()
+        batch = next(stage.batches(0, 1, {}))
+        before = stage.module(batch)["predicted"]
+        batch.states = stage.words(["something else"] * 6)
+        assert torch.equal(stage.module(batch)["predicted"], before) is not pooled
+
+
 # --- towers exchanged, weights held still ---
 
 
@@ -221,7 +237,7 @@ def test_a_tower_of_another_width_gets_new_keys_and_values(
     before = narrow.trained.state_dict()
     changed = {name for name, w in swapped.state_dict().items() if w.shape != before[name].shape}
     assert changed
-    assert all(".attn2.to_k." in name or ".attn2.to_v." in name for name in changed)
+    assert all(re.search(r"\.attn2\.to_[kv]\.|(^|\.)add_embedding\.", name) for name in changed)
     assert all(torch.equal(w, before[name]) for name, w in swapped.state_dict().items() if name not in changed)
 
 
@@ -229,7 +245,7 @@ def test_only_what_reads_the_text_is_trained_after_the_exchange(drawn: Path) -> 
     before = load_file(drawn / "english" / "model" / "unet" / "diffusion_pytorch_model.safetensors")
     after = load_file(drawn / "exchange" / "model" / "unet" / "diffusion_pytorch_model.safetensors")
     moved = {name for name, weight in after.items() if not torch.equal(weight, before[name])}
-    assert moved == {name for name in after if ".attn2.to_k." in name or ".attn2.to_v." in name}
+    assert moved == {name for name in after if re.search(r"\.attn2\.to_[kv]\.|(^|\.)add_embedding\.", name)}
 
 
 def test_all_is_trained_at_last_and_kept_in_half_precision(drawn: Path) -> None:
@@ -316,6 +332,29 @@ def test_a_run_cut_at_a_step_ends_as_one_that_was_not(student: Path, world: Path
         name = Path("model") / part / "diffusion_pytorch_model.safetensors"
         mine, other = load_file(cut / name), load_file(whole / name)
         assert all(torch.equal(mine[key], other[key]) for key in other)
+
+
+@needs_compiler
+@pytest.mark.slow
+def test_compiled_it_learns_the_same(student: Path, world: Path, tmp_path: Path) -> None:
+    small = {**SIZES, "widths": [8], "attention": [True]}  # what it costs is the compiler's time
+    wanted = recipe(student, draw={"denoise": small, "steps": 2})
+    plain = curve(run(wanted, world, tmp_path / "plain"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "code"))
+        compiled = curve(run(wanted.model_copy(update={"compile": True}), world, tmp_path / "compiled"))
+    torch.compiler.reset()
+    assert any((tmp_path / "code").rglob("*.cpp"))
+    assert compiled == pytest.approx(plain, rel=1e-4)
+
+
+def test_without_a_compiler_it_is_said_before_anything_is_read(
+    student: Path, world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    with pytest.raises(UsageError, match=r"compile needs a compiler, and 'no-such-compiler'.*or take compile=false"):
+        run(recipe(student).model_copy(update={"compile": True}), world, tmp_path)
+    assert not any(tmp_path.iterdir())
 
 
 # --- mistakes, and the cost ---

@@ -11,9 +11,11 @@ from torch import Tensor, nn
 
 from altclip.errors import UsageError
 from altclip.train.config import OptimizerConfig
+from altclip.train.config_pictures import DenoiseConfig
 from altclip.train.loop import update_averages
 from altclip.train.optimizers import Muon, build_optimizers, orthogonalised, rate_factor, set_rates
 from altclip.train.stages.build import empty_model
+from altclip.train.stages.drawing import new_unet
 from tests.train import made
 
 
@@ -80,6 +82,31 @@ def test_muon_takes_the_matrices_of_the_layers() -> None:
     assert all(".layers." in name and name.endswith("weight") for name in of_muon)
     assert "text.tower.words.weight" in of_rest
     assert of_muon.keys() | of_rest.keys() == {name for name, _ in network.named_parameters()}
+
+
+def test_muon_takes_the_matrices_of_a_unets_blocks() -> None:
+    """Convolutions too; not what reads the latents, the level of noise and the result."""
+    pytest.importorskip("diffusers", reason="needs the extra diffusion")
+    sizes = DenoiseConfig(side=16, patch=4, channels=12, widths=[8, 16], attention=[False, True], head_dim=8, groups=4)
+    network = nn.ModuleDict({"unet": new_unet(sizes, 8)})
+    _, muon = build_optimizers(network, config(name="muon"))
+    names = rates([muon], network).keys()
+    assert {name.split(".")[1] for name in names} == {"down_blocks", "mid_block", "up_blocks"}
+    assert "unet.down_blocks.0.resnets.0.conv1.weight" in names
+    matrices = {name for name, weight in network.named_parameters() if weight.ndim > 1}
+    assert {name.split(".")[1] for name in matrices - names} == {"conv_in", "time_embedding", "conv_out"}
+
+
+def test_a_convolution_is_a_matrix_of_its_outputs() -> None:
+    matrix = nn.Parameter(torch.randn(6, 18, generator=torch.Generator().manual_seed(1)))
+    kernel = nn.Parameter(matrix.detach().clone().view(6, 2, 3, 3))
+    optimizers = [Muon([weight], lr=0.05, weight_decay=0.1) for weight in (matrix, kernel)]
+    for step in range(3):
+        matrix.grad = torch.randn(6, 18, generator=torch.Generator().manual_seed(10 + step))
+        kernel.grad = matrix.grad.view_as(kernel)
+        for optimizer in optimizers:
+            optimizer.step()
+    assert torch.equal(kernel.view_as(matrix), matrix)
 
 
 @pytest.mark.parametrize("shape", [(8, 8), (5, 12), (12, 5)])

@@ -78,21 +78,24 @@ class CompiledEngine:
             return (self._recordings or self._torch).encode_text(ids_BL, mask_BL)
 
 
-def check_compiler(device: torch.device) -> None:
-    """Raise UsageError unless what torch.compile needs on this machine is here; nothing is compiled for it."""
+def check_compiler(device: torch.device, what: str = "engine 'compiled'", instead: str = "engine='torch'") -> None:
+    """Raise UsageError unless what torch.compile needs on this machine is here; nothing is compiled for it.
+
+    what, instead: what needs it, and what does not, as the error names them.
+    """
     if device.type not in ("cpu", "cuda"):
-        raise UsageError(f"engine 'compiled' is for CPUs and CUDA devices, not {device}: take engine='torch'")
+        raise UsageError(f"{what} is for CPUs and CUDA devices, not {device}: take {instead}")
     names = (os.environ.get("CC"), "gcc", "clang", "cc") if device.type == "cuda" else (cpp_compiler(),)
     if not any(name and shutil.which(name) for name in names):
         raise UsageError(
-            f"engine 'compiled' needs a compiler, and '{names[-1]}' is not found: install g++ (Linux: apt install g++ "
+            f"{what} needs a compiler, and '{names[-1]}' is not found: install g++ (Linux: apt install g++ "
             "or dnf install gcc-c++; macOS: xcode-select --install; Windows: MSVC of the Visual Studio Build Tools), "
-            "name another in the variable CXX, or take engine='torch'"
+            f"name another in the variable CXX, or take {instead}"
         )
     if not (Path(sysconfig.get_path("include")) / "Python.h").is_file():
         raise UsageError(
-            f"engine 'compiled' needs Python.h, and {sysconfig.get_path('include')} has none: install the headers of "
-            "this Python (apt install python3-dev, dnf install python3-devel), or take engine='torch'"
+            f"{what} needs Python.h, and {sysconfig.get_path('include')} has none: install the headers of "
+            f"this Python (apt install python3-dev, dnf install python3-devel), or take {instead}"
         )
 
 

@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from altclip.device import pick_device
+from altclip.engines.compiled import check_compiler, keep_code
 from altclip.errors import MissingExtraError, UsageError
 from altclip.train.config import Recipe
 
@@ -17,13 +18,13 @@ def open_accelerator(recipe: Recipe, device: str = "auto") -> Accelerator:
     """An accelerator in the recipe's precision, alone or in the group of processes that a launcher has started.
 
     Raises:
-        UsageError: the device is not here, or cannot compute in that precision.
+        UsageError: the device is not here, cannot compute in that precision, or there is no compiler for `compile`.
         MissingExtraError: accelerate is not installed.
     """
     try:
         from accelerate import Accelerator
         from accelerate.state import AcceleratorState
-        from accelerate.utils import patch_environment
+        from accelerate.utils import TorchDynamoPlugin, patch_environment
     except ImportError as error:
         raise MissingExtraError("accelerate", "train") from error
     launched = "LOCAL_RANK" in os.environ
@@ -32,10 +33,14 @@ def open_accelerator(recipe: Recipe, device: str = "auto") -> Accelerator:
         raise UsageError(f"device '{device}' for several processes: each takes its own, so say '{kind.type}'")
     if recipe.precision == "fp16" and kind.type != "cuda":
         raise UsageError(f"precision fp16 needs a CUDA device, not '{kind}': take bf16 or no (--set precision=bf16)")
+    if recipe.compile:
+        check_compiler(kind, "compile", "compile=false")
+        keep_code()
     AcceleratorState._reset_state(reset_partial_state=True)  # a second run in one process may want another precision
     named = {} if launched else {"ACCELERATE_TORCH_DEVICE": str(kind)}
     with patch_environment(**named):
-        return Accelerator(mixed_precision=recipe.precision, cpu=kind.type == "cpu")
+        compiled = TorchDynamoPlugin(backend="inductor" if recipe.compile else "no", dynamic=False)
+        return Accelerator(mixed_precision=recipe.precision, cpu=kind.type == "cpu", dynamo_plugin=compiled)
 
 
 def gathered(value: Any, world_size: int) -> list[Any]:

@@ -163,12 +163,14 @@ class Recipe(Section):
     that draws takes its texts from it), and without `tokenizer` its tokenizer is taken.
     exclude: values by column, of rows to leave out of every source of pairs that has the column; leave_out_every: leave
     every n-th (class, language) name out of all training text (0: none); workers: threads that make batches; processes:
-    how many the estimate of cost counts with, whatever a run has.
+    how many the estimate of cost counts with, whatever a run has. compile: with `torch.compile`, anew for each shape of
+    a batch, so for stages of one shape (`denoise`); it needs a C++ compiler and minutes at the start of a stage.
     """
 
     name: str
     seed: Annotated[int, Field(ge=0)] = 0
     precision: Literal["no", "bf16", "fp16"] = "no"
+    compile: bool = False
     workers: Positive = 1
     processes: Positive = 1
     model: str | None = None

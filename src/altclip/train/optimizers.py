@@ -18,12 +18,13 @@ from torch import Tensor, nn
 from altclip.errors import UsageError
 from altclip.train.config import OptimizerConfig
 
+_MATRICES = re.compile(r"\.layers\.|^unet\.(down|mid|up)_block")  # whose weights Muon takes
 _TOWER = re.compile(r"(vision|text\.tower)\.(?:layers\.(\d+)\.)?")
 _QUINTIC = (3.4445, -4.7750, 2.0315)  # Jordan et al.: steepest at zero, settles in [0.7, 1.2]
 
 
 class Muon(torch.optim.Optimizer):
-    """Momentum, orthogonalised, for two-dimensional weights. Decay is decoupled, as in AdamW."""
+    """Momentum, orthogonalised, for matrices; a convolution is one of its outputs. Decay is decoupled, as in AdamW."""
 
     def __init__(self, params: Iterable[nn.Parameter], lr: float, weight_decay: float, momentum: float = 0.95) -> None:
         super().__init__(params, {"lr": lr, "weight_decay": weight_decay, "momentum": momentum})
@@ -34,19 +35,19 @@ class Muon(torch.optim.Optimizer):
             by_shape: dict[tuple[int, ...], list[nn.Parameter]] = defaultdict(list)
             for weight in group["params"]:
                 if weight.grad is not None:
-                    by_shape[tuple(weight.shape)].append(weight)
+                    by_shape[tuple(weight.flatten(1).shape)].append(weight)
             for (rows, columns), weights in by_shape.items():
                 moves = orthogonalised(torch.stack([self._momentum(weight, group["momentum"]) for weight in weights]))
                 for weight, move in zip(weights, moves, strict=True):
                     weight.mul_(1 - group["lr"] * group["weight_decay"])
-                    weight.add_(move, alpha=-group["lr"] * max(1.0, rows / columns) ** 0.5)
+                    weight.add_(move.view_as(weight), alpha=-group["lr"] * max(1.0, rows / columns) ** 0.5)
 
     def _momentum(self, weight: nn.Parameter, momentum: float) -> Tensor:
-        """Nesterov's momentum of a gradient."""
+        """Nesterov's momentum of a gradient, as a matrix."""
         grad = weight.grad if weight.grad is not None else torch.zeros_like(weight)
         average = self.state[weight].setdefault("momentum", torch.zeros_like(weight))
         average.lerp_(grad, 1 - momentum)
-        return grad.lerp(average, momentum)
+        return grad.lerp(average, momentum).flatten(1)
 
 
 def orthogonalised(matrices_NRC: Tensor, steps: int = 5) -> Tensor:
@@ -70,7 +71,7 @@ def build_optimizers(model: nn.Module, config: OptimizerConfig) -> list[torch.op
     depths = depth_factors([name for name, _ in model.named_parameters()], config.layer_decay or 1.0)
     trained = {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
     check_groups(list(trained), config)
-    muon = {n: w for n, w in trained.items() if config.name == "muon" and w.ndim == 2 and ".layers." in n}
+    muon = {n: w for n, w in trained.items() if config.name == "muon" and w.ndim >= 2 and _MATRICES.search(n)}
     rest = {name: weight for name, weight in trained.items() if name not in muon}
     optimizers: list[torch.optim.Optimizer] = []
     if rest:

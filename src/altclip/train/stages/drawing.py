@@ -30,6 +30,9 @@ from altclip.train.stages.tokens import TokenStates
 _UNET: Final = "UNet2DConditionModel"
 _NOISE_LEVELS: Final = 1000
 _SAMPLER: Final = "DDPMScheduler"
+_POOLED: Final = {
+    "addition_embed_type": "text", "addition_embed_type_num_heads": 8, "resnet_time_scale_shift": "scale_shift",
+}  # fmt: skip
 
 
 class Drawing(nn.Module):
@@ -73,7 +76,7 @@ def new_unet(sizes: DenoiseConfig, width: int) -> nn.Module:
         down_block_types=tuple("CrossAttnDownBlock2D" if sees else "DownBlock2D" for sees in sizes.attention),
         up_block_types=tuple("CrossAttnUpBlock2D" if sees else "UpBlock2D" for sees in reversed(sizes.attention)),
         attention_head_dim=tuple(max(1, wide // sizes.head_dim) for wide in sizes.widths),  # the number of heads
-        cross_attention_dim=width,
+        cross_attention_dim=width, **(_POOLED if sizes.pooled else {}),
     )  # fmt: skip
     return unet
 
