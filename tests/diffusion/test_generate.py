@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,7 @@ from PIL import Image
 
 from altclip import errors
 from altclip.diffusion import (
+    AltDiffusionPipeline,
     Cancelled,
     Options,
     Picture,
@@ -22,6 +24,7 @@ from altclip.diffusion import (
     generate,
     grid,
     read_parameters,
+    save_pipeline,
 )
 from altclip.diffusion.pictures import line
 from tests.diffusion import made
@@ -44,6 +47,23 @@ def test_a_picture_depends_on_its_seed_and_not_on_the_batch(pipeline: Any) -> No
     assert np.abs(pixels(one)[0] - pixels(one)[1]).max() > 10
     (alone,) = made_by(pipeline, seed=7)
     assert np.abs(pixels([alone]) - pixels(one)[2:]).max() <= 1
+
+
+def test_a_model_may_have_a_guidance_of_its_own(pipeline: Any, tmp_path: Path) -> None:
+    (usual,) = made_by(pipeline)
+    assert usual.parameters["guidance"] == 7.5
+    save_pipeline(pipeline, tmp_path)
+    index = json.loads((tmp_path / "model_index.json").read_text())
+    (tmp_path / "model_index.json").write_text(json.dumps({**index, "altclip_guidance": 2.5}))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        own = AltDiffusionPipeline.from_pretrained(tmp_path)
+    (picture,), (asked,), (other,) = made_by(own), made_by(pipeline, guidance=2.5), made_by(own, guidance=7.5)
+    assert picture.parameters["guidance"] == 2.5
+    assert np.array_equal(pixels([picture]), pixels([asked]))
+    assert np.array_equal(pixels([other]), pixels([usual]))
+    save_pipeline(own, tmp_path / "again")
+    assert json.loads((tmp_path / "again" / "model_index.json").read_text())["altclip_guidance"] == 2.5
 
 
 def test_every_prompt_begins_with_the_same_noise(pipeline: Any, monkeypatch: pytest.MonkeyPatch) -> None:

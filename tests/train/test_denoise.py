@@ -87,7 +87,10 @@ def drawn(student: Path, teacher: Path, world: Path, tmp_path_factory: pytest.Te
     run(
         recipe(
             student, english={"start": {"text": str(teacher)}, "ema": 0.5}, exchange=exchange,
-            all={**exchange, "start": {"unet": "exchange"}, "freeze": [], "save_dtype": "float16"},
+            all={
+                **exchange, "start": {"unet": "exchange"}, "freeze": [], "save_dtype": "float16",
+                "denoise": {"guidance": 2.5},
+            },
         ),
         world, output,
     )  # fmt: skip
@@ -293,6 +296,7 @@ def test_the_result_draws(drawn: Path, tmp_path: Path) -> None:
     assert index["altclip_training"]["recipe"] == "draws"
     made_of = pipeline(folder)
     first, second = generate(made_of, ["red", "红色"], seed=3, steps=3)
+    assert first.parameters["guidance"] == 2.5
     assert first.image.size == (16, 16)
     assert first.image.tobytes() != second.image.tobytes()
     for sampler in ("ddim", "plms", "dpm++"):

@@ -15,6 +15,7 @@ from altclip.errors import LayoutError
 
 BUNDLED: Final = "mini-diffusion"
 INDEX: Final = "model_index.json"
+OWN_GUIDANCE: Final = "altclip_guidance"  # a key of the index, and an attribute of the pipeline
 PARTS: Final = {
     "text_encoder": "what the words become", "tokenizer": "how they are cut", "unet": "what draws",
     "vae": "what makes pixels of it", "scheduler": "the steps",

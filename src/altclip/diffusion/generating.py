@@ -22,7 +22,8 @@ from torch import Tensor
 
 from altclip import __version__
 from altclip.diffusion import library
-from altclip.diffusion.options import LARGEST_SEED, MULTIPLE, SAMPLERS, Options
+from altclip.diffusion.folders import OWN_GUIDANCE
+from altclip.diffusion.options import GUIDANCE, LARGEST_SEED, MULTIPLE, SAMPLERS, Options
 from altclip.diffusion.pictures import Picture
 from altclip.diffusion.tokens import left_out
 from altclip.encoder.memory import is_out_of_memory
@@ -60,6 +61,7 @@ class _Work:
     pipeline: Any
     name: str
     options: Options
+    guidance: float
     seed: int
     size: tuple[int, int]
     image: Image.Image | None
@@ -106,9 +108,10 @@ def generate(
         if rest:
             (on_cut or partial(_warn_cut, pipeline.tokenizer.model_max_length))(count, rest)
     drawn = None if image is None else _fitted(image, (width, height))
+    guidance = own_guidance(pipeline) if wanted.guidance is None else wanted.guidance
     work = _Work(
         library.with_parts_of(pipeline, image=drawn is not None, scheduler=_scheduler(pipeline, wanted.sampler)),
-        _name(pipeline), wanted, seed, (width, height), drawn, len(texts) * wanted.number, on_step or _nobody,
+        _name(pipeline), wanted, guidance, seed, (width, height), drawn, len(texts) * wanted.number, on_step or _nobody,
     )  # fmt: skip
     return _pictures(work, texts, pipeline)
 
@@ -133,6 +136,12 @@ def _warn_cut(limit: int, count: int, rest: str) -> None:
     shown = rest if len(rest) <= _SHOWN else f"{rest[: _SHOWN // 2]} [...] {rest[-_SHOWN // 2 :]}"
     message = f"a prompt has {count:,} tokens, the model reads {limit}; left out is: {shown}"
     warnings.warn(message, PromptCut, stacklevel=3)
+
+
+def own_guidance(pipeline: Any) -> float:
+    """What the model's folder says, else Stable Diffusion's."""
+    own = getattr(pipeline, OWN_GUIDANCE, None)
+    return GUIDANCE if own is None else float(own)
 
 
 def own_size(pipeline: Any) -> tuple[int, int]:
@@ -178,7 +187,7 @@ def _pictures(work: _Work, texts: Sequence[str], lent: Any) -> Iterator[Picture]
     """lent: the user's pipeline, whose modules go back to where its offloading keeps them."""
     options, seeds = work.options, range(work.seed, work.seed + work.options.number)
     try:
-        negative_1LD = _states(work.pipeline, options.negative_prompt) if options.guidance > 1 else None
+        negative_1LD = _states(work.pipeline, options.negative_prompt) if work.guidance > 1 else None
         for number, text in enumerate(texts):
             states_1LD = _states(work.pipeline, text)
             for at in range(0, options.number, options.batch):
@@ -220,7 +229,7 @@ def _batch(
         found = pipeline(
             prompt_embeds=states_1LD.expand(count, -1, -1),
             negative_prompt_embeds=None if negative_1LD is None else negative_1LD.expand(count, -1, -1),
-            num_inference_steps=options.steps, guidance_scale=options.guidance, eta=options.eta,
+            num_inference_steps=options.steps, guidance_scale=work.guidance, eta=options.eta,
             generator=generators, callback_on_step_end=stepped, **_start(work, generators, states_1LD.dtype),
         )  # fmt: skip
     except (RuntimeError, MemoryError) as error:  # on CPUs torch has no class of error for it
@@ -254,7 +263,7 @@ def _parameters(work: _Work, text: str, seed: int) -> dict[str, Any]:
     image = {} if work.image is None else {"strength": options.strength, "image_sha256": _digest(work.image)}
     return {
         "prompt": text, "negative_prompt": options.negative_prompt, "seed": seed, "steps": options.steps,
-        "sampler": options.sampler or type(pipeline.scheduler).__name__, "guidance": options.guidance,
+        "sampler": options.sampler or type(pipeline.scheduler).__name__, "guidance": work.guidance,
         "eta": options.eta, "width": work.size[0], "height": work.size[1], **image,
         **({"left_out": rest} if rest else {}), "model": work.name,
         "dtype": str(pipeline.unet.dtype).removeprefix("torch."),

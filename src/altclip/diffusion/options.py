@@ -13,6 +13,7 @@ from altclip.errors import UsageError
 from altclip.mistakes import nearest, problems_of
 
 MULTIPLE: Final = 8  # of pixels: a latent is as many across
+GUIDANCE: Final = 7.5  # where neither options nor model say anything; diffusers' and FlagAI's
 LARGEST_SEED: Final = 2**32 - 1
 
 
@@ -73,12 +74,12 @@ class Options(BaseModel):
     sampler: Annotated[str, AfterValidator(_sampler)] | None = Field(
         default=None, description=f"{', '.join(SAMPLERS)}; left out: the model's own"
     )
-    guidance: float = Field(
-        default=7.5,
+    guidance: float | None = Field(
+        default=None,
         ge=0,
         le=100,
         allow_inf_nan=False,
-        description="how closely to follow the prompt; to 1: not at all",
+        description=f"how closely to follow the prompt; to 1: not at all; left out: the model's own, or {GUIDANCE}",
     )
     height: Side | None = Field(default=None, description="in pixels; left out: the model's own, or the image's")
     width: Side | None = Field(default=None, description="in pixels")

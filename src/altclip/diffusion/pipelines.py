@@ -20,7 +20,7 @@ from altclip.checkpoints.notice import show_duties
 from altclip.device import pick_device, pick_dtype
 from altclip.diffusion import library, patches
 from altclip.diffusion.conditioning import AltDiffusionTextEncoder
-from altclip.diffusion.folders import BUNDLED, INDEX, OPTIONAL, PARTS, PipelineFolder, find_pipeline
+from altclip.diffusion.folders import BUNDLED, INDEX, OPTIONAL, OWN_GUIDANCE, PARTS, PipelineFolder, find_pipeline
 from altclip.diffusion.patches import PatchAutoencoder
 from altclip.diffusion.tokens import LENGTH, PromptTokenizer
 from altclip.errors import AltclipError, CheckpointError, LayoutError, UsageError
@@ -83,6 +83,7 @@ class _Opener:
         _check_vocabulary(tokenizer, encoder, folder)
         pipeline = _rest(cls.kind, folder, format_, options)
         pipeline.register_to_config(_name_or_path=str(path_or_id))
+        setattr(pipeline, OWN_GUIDANCE, folder.index.get(OWN_GUIDANCE))  # its configuration takes no key but its own
         encoder.to(pipeline.unet.device)  # where `device_map` put the others
         pipeline.register_modules(text_encoder=encoder, tokenizer=tokenizer)
         show_duties(str(path_or_id), card_of(str(path_or_id), folder.root, folder.index))
@@ -121,6 +122,8 @@ def save_pipeline(pipeline: Any, folder: str | Path) -> Path:
     target = Path(folder)
     index = index_of(pipeline.components)
     index["requires_safety_checker"] = pipeline.config.get("requires_safety_checker", True)
+    guidance = getattr(pipeline, OWN_GUIDANCE, None)
+    index |= {} if guidance is None else {OWN_GUIDANCE: guidance}
     try:
         for name, part in pipeline.components.items():
             if part is not None:

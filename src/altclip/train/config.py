@@ -120,10 +120,9 @@ class StageConfig(Section):
         if kind == "denoise":
             vain = [name for name in ("model", "vision", "text", "projection_dim", "lora") if data.get(name)]
             problems += [f"a denoise stage has no `{name}`: its sizes are those of `denoise`" for name in vain]
-            sized = (
-                sorted(set(_table(data.get("denoise"))) - {"drop_text"}) if "unet" in _table(data.get("start")) else []
-            )
-            problems += [f"`denoise.{name}` is that of `start.unet`: leave it out" for name in sized]
+            later = "unet" in _table(data.get("start"))
+            sized = set(_table(data.get("denoise"))) - {"drop_text", "guidance"} if later else set()
+            problems += [f"`denoise.{name}` is that of `start.unet`: leave it out" for name in sorted(sized)]
         return problems
 
     @field_validator("model")

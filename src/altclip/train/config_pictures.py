@@ -18,9 +18,10 @@ class DenoiseConfig(Section):
     side: of the pictures, in pixels. patch, channels: how the pictures become latents (`PatchAutoencoder`), fitted to
     the stage's own where it starts from no UNet. widths: of the UNet from its finest level to its coarsest, each half
     as fine as the one before; attention: whether a level sees itself and the text; layers: of a level; head_dim: of an
-    attention head. drop_text: share of pictures trained without their text, for guidance. prediction: what the UNet
-    tells (`v_prediction`: Salimans & Ho 2022). pooled: the text, pooled by attention over its tokens, also goes where
-    the level of noise goes, and both scale and shift what the norms give (Saharia et al. 2022; Dhariwal & Nichol 2021).
+    attention head. drop_text: share of pictures trained without their text, for guidance; guidance: of pictures where
+    nothing else is said. prediction: what the UNet tells (`v_prediction`: Salimans & Ho 2022). pooled: the text, pooled
+    by attention over its tokens, also goes where the level of noise goes, and both scale and shift what the norms give
+    (Saharia et al. 2022; Dhariwal & Nichol 2021).
     """
 
     side: Positive = 64
@@ -33,6 +34,7 @@ class DenoiseConfig(Section):
     groups: Positive = 16
     pooled: bool = False
     drop_text: Share = 0.1
+    guidance: Annotated[float, Field(ge=0, le=100)] | None = None
     prediction: Literal["v_prediction", "epsilon"] = "v_prediction"
 
     @classmethod

@@ -114,7 +114,7 @@ class Denoise:
         """`model/`, a pipeline's folder."""
         save_drawing(
             self.trained, self.scheduler, self.words, folder / "model",
-            dtype=self.context.config.save_dtype, facts=facts,
+            dtype=self.context.config.save_dtype, guidance=self.sizes.guidance, facts=facts,
         )  # fmt: skip
 
     def _pixels(self) -> Tensor:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from altclip.device import pick_dtype
 from altclip.diffusion import library
-from altclip.diffusion.folders import INDEX, find_pipeline
+from altclip.diffusion.folders import INDEX, OWN_GUIDANCE, find_pipeline
 from altclip.diffusion.patches import PatchAutoencoder
 from altclip.diffusion.pipelines import index_of
 from altclip.errors import UsageError
@@ -131,7 +131,14 @@ def noise_schedule(context: Context) -> Any:
 
 
 def save_drawing(
-    drawing: Drawing, scheduler: Any, words: TokenStates, folder: Path, *, dtype: str, facts: dict[str, Any]
+    drawing: Drawing,
+    scheduler: Any,
+    words: TokenStates,
+    folder: Path,
+    *,
+    dtype: str,
+    guidance: float | None,
+    facts: dict[str, Any],
 ) -> None:
     """The folder of the pipeline, whole or not at all. Raises CheckpointError."""
     unet = copy.deepcopy(drawing.unet).to(pick_dtype(dtype, torch.device("cpu"))).cpu()
@@ -140,4 +147,5 @@ def save_drawing(
         for name, part in parts.items():
             part.save_pretrained(fresh / name)
         content = {**index_of(parts), **words.index(), "requires_safety_checker": False, "altclip_training": facts}
+        content |= {} if guidance is None else {OWN_GUIDANCE: guidance}
         (fresh / INDEX).write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
