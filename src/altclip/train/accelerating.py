@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from typing import TYPE_CHECKING, Any
 
 from altclip.device import pick_device
@@ -36,6 +37,9 @@ def open_accelerator(recipe: Recipe, device: str = "auto") -> Accelerator:
     if recipe.compile:
         check_compiler(kind, "compile", "compile=false")
         keep_code()
+        warnings.filterwarnings(
+            "ignore", "Dynamo detected a call to a `functools.lru_cache`"
+        )
     AcceleratorState._reset_state(reset_partial_state=True)  # a second run in one process may want another precision
     named = {} if launched else {"ACCELERATE_TORCH_DEVICE": str(kind)}
     with patch_environment(**named):

@@ -20,6 +20,7 @@ from altclip.diffusion.folders import INDEX, OWN_GUIDANCE, find_pipeline
 from altclip.diffusion.patches import PatchAutoencoder
 from altclip.diffusion.pipelines import index_of
 from altclip.errors import UsageError
+from altclip.silence import silenced
 from altclip.train.config import Recipe, StageConfig
 from altclip.train.config_pictures import DenoiseConfig
 from altclip.train.saving import whole_folder
@@ -141,7 +142,8 @@ def save_drawing(
     facts: dict[str, Any],
 ) -> None:
     """The folder of the pipeline, whole or not at all. Raises CheckpointError."""
-    unet = copy.deepcopy(drawing.unet).to(pick_dtype(dtype, torch.device("cpu"))).cpu()
+    with silenced():  # diffusers warns of modules to be kept in float32 where there are none
+        unet = copy.deepcopy(drawing.unet).to(pick_dtype(dtype, torch.device("cpu"))).cpu()
     parts = {"unet": unet, "vae": drawing.vae, "scheduler": scheduler, **words.parts()}
     with whole_folder(folder) as fresh:
         for name, part in parts.items():
