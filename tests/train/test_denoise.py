@@ -147,6 +147,18 @@ def test_texts_are_dropped(share: float, equal: bool, student: Path, world: Path
     assert torch.allclose(states, empty, atol=1e-6) is equal
 
 
+@pytest.mark.parametrize(("power", "mean"), [(1.0, 1 / 2), (0.5, 2 / 3)])
+def test_how_often_a_level_of_noise_is_drawn(
+    power: float, mean: float, student: Path, world: Path, tmp_path: Path
+) -> None:
+    """Of u ** p the mean is 1 / (1 + p)."""
+    stage = opened(student, world, tmp_path, batch_size=32, denoise={**SIZES, "level_power": power})
+    levels = torch.cat([batch.levels for batch in stage.batches(0, 20, {})])
+    assert levels.min() >= 0
+    assert levels.max() < 1000
+    assert levels.double().mean().item() / 1000 == pytest.approx(mean, abs=0.04)  # four standard errors of 640 draws
+
+
 def test_a_batch_is_the_same_whenever_it_is_made(student: Path, world: Path, tmp_path: Path) -> None:
     stage = opened(student, world, tmp_path)
     first = list(stage.batches(0, 3, {}))[2]

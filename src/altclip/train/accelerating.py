@@ -37,9 +37,7 @@ def open_accelerator(recipe: Recipe, device: str = "auto") -> Accelerator:
     if recipe.compile:
         check_compiler(kind, "compile", "compile=false")
         keep_code()
-        warnings.filterwarnings(
-            "ignore", "Dynamo detected a call to a `functools.lru_cache`"
-        )
+        warnings.filterwarnings("ignore", "Dynamo detected a call to a `functools.lru_cache`")
     AcceleratorState._reset_state(reset_partial_state=True)  # a second run in one process may want another precision
     named = {} if launched else {"ACCELERATE_TORCH_DEVICE": str(kind)}
     with patch_environment(**named):

@@ -121,7 +121,7 @@ class StageConfig(Section):
             vain = [name for name in ("model", "vision", "text", "projection_dim", "lora") if data.get(name)]
             problems += [f"a denoise stage has no `{name}`: its sizes are those of `denoise`" for name in vain]
             later = "unet" in _table(data.get("start"))
-            sized = set(_table(data.get("denoise"))) - {"drop_text", "guidance"} if later else set()
+            sized = set(_table(data.get("denoise"))) - {"drop_text", "guidance", "level_power"} if later else set()
             problems += [f"`denoise.{name}` is that of `start.unet`: leave it out" for name in sorted(sized)]
         return problems
 

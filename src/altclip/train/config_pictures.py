@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from altclip.train.sections import Positive, Section, Share
+from altclip.train.sections import Above0, Positive, Section, Share
 
 
 class DenoiseConfig(Section):
@@ -18,10 +18,11 @@ class DenoiseConfig(Section):
     side: of the pictures, in pixels. patch, channels: how the pictures become latents (`PatchAutoencoder`), fitted to
     the stage's own where it starts from no UNet. widths: of the UNet from its finest level to its coarsest, each half
     as fine as the one before; attention: whether a level sees itself and the text; layers: of a level; head_dim: of an
-    attention head. drop_text: share of pictures trained without their text, for guidance; guidance: of pictures where
-    nothing else is said. prediction: what the UNet tells (`v_prediction`: Salimans & Ho 2022). pooled: the text, pooled
-    by attention over its tokens, also goes where the level of noise goes, and both scale and shift what the norms give
-    (Saharia et al. 2022; Dhariwal & Nichol 2021).
+    attention head. prediction: what the UNet tells (`v_prediction`: Salimans & Ho 2022). pooled: the text, pooled by
+    attention over its tokens, also goes where the level of noise goes, and both scale and shift what the norms give
+    (Saharia et al. 2022; Dhariwal & Nichol 2021). drop_text: share of pictures trained without their text, for
+    guidance; guidance: of pictures where nothing else is said. level_power: levels of noise are drawn as u **
+    level_power of the largest, u uniform: below 1 more noise, where the text alone decides what is there.
     """
 
     side: Positive = 64
@@ -34,6 +35,7 @@ class DenoiseConfig(Section):
     groups: Positive = 16
     pooled: bool = False
     drop_text: Share = 0.1
+    level_power: Above0 = 1.0
     guidance: Annotated[float, Field(ge=0, le=100)] | None = None
     prediction: Literal["v_prediction", "epsilon"] = "v_prediction"
 

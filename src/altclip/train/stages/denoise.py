@@ -87,7 +87,8 @@ class Denoise:
         with torch.no_grad():
             latents = self.trained.latents(torch.from_numpy(pairs.images).to(self.context.device))
             noise = torch.from_numpy(draw.standard_normal(latents.shape, dtype=np.float32)).to(latents)
-            levels = torch.from_numpy(draw.integers(len(self.scheduler.alphas_cumprod), size=len(texts)))
+            shares = draw.random(len(texts)) ** self.sizes.level_power
+            levels = torch.from_numpy((shares * len(self.scheduler.alphas_cumprod)).astype(np.int64))
             levels = levels.to(self.context.device)
             noisy = self.scheduler.add_noise(latents, noise, levels)
             velocity = self.scheduler.config.prediction_type == "v_prediction"
@@ -106,7 +107,7 @@ class Denoise:
         return [NoisyLatents(*part) for part in zip(*(tensor.chunk(parts) for tensor in tensors), strict=True)]
 
     def loss(self, features: Features, batch: NoisyLatents) -> tuple[Tensor, dict[str, Tensor]]:
-        """Mean squared error, every level of noise alike."""
+        """Mean squared error, every level of noise alike, however often it is drawn."""
         predicted = features["predicted"].float()
         return mse_loss(predicted, batch.targets.to(predicted.device)), {}
 
