@@ -135,7 +135,7 @@ def test_ten_steps_of_mini_diffusion(tmp_path: Path) -> None:
     recipe = load_recipe("mini-diffusion")
     sizes: dict[str, Any] = {"steps": 10, "batch_size": 6, "optimizer.warmup_steps": 2, "log_every": 1}
     own = [f"stages.{stage}.{key}={json.dumps(value)}" for stage in recipe.stages for key, value in sizes.items()]
-    small_unet = {"side": 16, "patch": 4, "widths": [16, 32]}
+    small_unet = {"side": 16, "widths": [16, 16, 32]}
     own += [f"stages.english.denoise.{key}={json.dumps(value)}" for key, value in small_unet.items()]
     own += [f"stages.english.start.text={tmp_path / 'teacher'}"]
     folder = ran(load_recipe("mini-diffusion", own), tmp_path)
