@@ -353,7 +353,7 @@ def test_a_run_cut_at_a_step_ends_as_one_that_was_not(student: Path, world: Path
 @needs_compiler
 @pytest.mark.slow
 def test_compiled_it_learns_the_same(student: Path, world: Path, tmp_path: Path) -> None:
-    small = {**SIZES, "widths": [8], "attention": [True]}  # what it costs is the compiler's time
+    small = {**SIZES, "widths": [8], "attention": [False]}  # what it costs is the compiler's time
     wanted = recipe(student, draw={"denoise": small, "steps": 2})
     plain = curve(run(wanted, world, tmp_path / "plain"))
     with pytest.MonkeyPatch.context() as patch:
