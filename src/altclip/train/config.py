@@ -33,7 +33,8 @@ class AugmentConfig(Section):
 
 
 class OptimizerConfig(Section):
-    """AdamW for all, or Muon for the matrices of the layers with AdamW for the rest. Decay spares norms and biases.
+    """AdamW for all, or Muon for the matrices of layers (and of a UNet's blocks) with AdamW for the rest. Decay spares
+    norms and biases.
 
     groups: pattern of parameter names -> factor on the learning rate, the first that matches counts. layer_decay:
     factor on the rate of each layer of a tower against the layer above it. `trapezoid` holds the rate and lets it fall
