@@ -245,8 +245,10 @@ def test_a_long_prompt_is_cut_and_what_is_left_out_is_shown(pipeline: Any) -> No
         warnings.simplefilter("error")
         (short,) = made_by(pipeline, steps=1)
     assert "left_out" not in short.parameters
-    with pytest.warns(PromptCut):  # the negative prompt too
-        made_by(pipeline, negative_prompt=prompt, steps=1)
+    with pytest.warns(PromptCut):
+        (cut,) = made_by(pipeline, negative_prompt=prompt, steps=1)
+    assert cut.parameters["negative_left_out"].endswith("ends here")
+    assert "left_out" not in cut.parameters
 
 
 def test_special_tokens_of_a_user_are_text(pipeline: Any) -> None:
@@ -290,6 +292,33 @@ def test_what_is_wrong_is_said_before_anything_is_drawn(
 ) -> None:
     with pytest.raises(errors.UsageError, match=words):
         generate(pipeline, prompts, **options)
+
+
+@pytest.mark.parametrize("sampler", [None, "ddim", "plms", "dpm++"])
+def test_more_steps_than_there_are_levels_of_noise(pipeline: Any, sampler: str | None) -> None:
+    with pytest.raises(errors.UsageError, match="steps = 1000: .* has 1000 levels of noise; take at most 999 steps"):
+        generate(pipeline, "x", steps=1000, sampler=sampler)
+    pictures = generate(pipeline, "x", steps=999, sampler=sampler, on_step=_ended)  # the first is the noisiest
+    with pytest.raises(Cancelled):
+        next(pictures)
+
+
+def _ended(_now: Progress) -> None:
+    raise Cancelled
+
+
+def test_a_size_that_latents_do_not_fill(pipeline: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pipeline, "vae_scale_factor", 16)
+    with pytest.raises(errors.UsageError, match="width = 72: no multiple of 16; the nearest is 64 or 80"):
+        generate(pipeline, "x", width=72, height=64)
+
+
+def test_the_path_of_a_folder_is_not_told(
+    released: Path, opened: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(released.parent))
+    (picture,) = made_by(opened(Path("~") / released.name), steps=1)
+    assert picture.parameters["model"] == released.name
 
 
 def test_another_pipeline_is_refused(oracle: Any) -> None:

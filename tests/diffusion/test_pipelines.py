@@ -94,6 +94,18 @@ def test_saved_and_opened_by_us_and_by_diffusers(pipeline: Any, opened: Open, tm
         save_pipeline(pipeline, tmp_path / "file" / "below")
 
 
+def test_samplers_draw_the_same_from_what_was_saved(folder: Path, opened: Open, tmp_path: Path) -> None:
+    """Settings of that age leave much unsaid; diffusers would write its defaults as if they had been said."""
+    file = folder / "scheduler" / "scheduler_config.json"
+    said = {"_class_name": "PNDMScheduler", "beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
+    file.write_text(json.dumps({**said, "skip_prk_steps": True}))
+    first = opened(folder)
+    again = opened(save_pipeline(first, tmp_path / "saved"))
+    for sampler in (None, "ddim", "plms", "dpm++"):
+        (one,), (two,) = (list(generate(of, "x", seed=1, steps=5, sampler=sampler)) for of in (first, again))
+        assert np.array_equal(np.asarray(one.image), np.asarray(two.image)), sampler
+
+
 def test_pickles_of_older_releases_are_opened(folder: Path, opened: Open, pipeline: Any) -> None:
     from safetensors.torch import load_file
 
@@ -278,6 +290,16 @@ def test_plain_stable_diffusion_is_told_apart(folder: Path) -> None:
     with pytest.raises(
         errors.LayoutError, match=r"plain Stable Diffusion \(StableDiffusionPipeline with CLIPTextModel\).*open it with"
     ):
+        AltDiffusionPipeline.from_pretrained(folder)
+
+
+@pytest.mark.parametrize("kind", ["StableDiffusionXLPipeline", "FluxPipeline"])
+def test_others_with_clip_are_not_called_stable_diffusion(folder: Path, kind: str) -> None:
+    index = json.loads((folder / "model_index.json").read_text())
+    index |= {"_class_name": kind, "text_encoder": ["transformers", "CLIPTextModel"]}
+    (folder / "model_index.json").write_text(json.dumps(index))
+    (folder / "text_encoder" / "config.json").write_text('{"model_type": "clip_text_model"}')
+    with pytest.raises(errors.LayoutError, match=rf"is a {kind} with the text encoder CLIPTextModel: expected an AltD"):
         AltDiffusionPipeline.from_pretrained(folder)
 
 

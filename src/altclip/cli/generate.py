@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
 
 import typer
 
@@ -27,6 +27,14 @@ _NAME: Final = re.compile(r"(\d{5,})\.png")
 # Options that have a name of their own, by the name that `--set` would give them.
 _OWN: Final = {"negative_prompt": "--negative", "number": "--number", "seed": "--seed", "steps": "--steps"}
 _YES: Final = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+
+
+class _Made(NamedTuple):
+    """A picture's file and what is told of it; the picture itself is not kept, for there may be thousands."""
+
+    file: Path
+    parameters: Mapping[str, Any]
+    withheld: bool | None
 
 
 def command(
@@ -99,13 +107,13 @@ def command(
         raise typer.Exit(_INTERRUPTED)
 
 
-def _kept(made: Iterator[Picture], folder: Path, quiet: bool) -> tuple[list[tuple[Path, Picture]], bool]:
+def _kept(made: Iterator[Picture], folder: Path, quiet: bool) -> tuple[list[_Made], bool]:
     """Each picture saved as it comes; and whether nobody said to stop before the last."""
-    kept: list[tuple[Path, Picture]] = []
+    kept: list[_Made] = []
     try:
         for picture in made:
             file = _saved(picture, folder)
-            kept.append((file, picture))
+            kept.append(_Made(file, picture.parameters, picture.withheld))
             if not quiet:
                 parts = picture.parameters
                 results().print(f"{escape(str(file))}  seed {parts['seed']}  {escape(parts['prompt'])}", soft_wrap=True)
@@ -145,11 +153,12 @@ def _next_number(folder: Path) -> int:
     return max(numbers, default=0) + 1
 
 
-def _sheet(folder: Path, files: Sequence[tuple[Path, Picture]]) -> Path:
+def _sheet(folder: Path, files: Sequence[_Made]) -> Path:
     from altclip.diffusion import grid
+    from altclip.processing import open_image
 
-    target = folder / f"grid-{files[0][0].stem}.png"
-    grid([picture.image for _, picture in files]).save(target)
+    target = folder / f"grid-{files[0].file.stem}.png"
+    grid([open_image(made.file) for made in files]).save(target)
     return target
 
 
@@ -215,9 +224,8 @@ def _bar(pictures: int) -> Iterator[OnStep]:
         yield stepped
 
 
-def _document(model: str, files: Sequence[tuple[Path, Picture]], sheet: Path | None, whole: bool) -> dict[str, Any]:
+def _document(model: str, files: Sequence[_Made], sheet: Path | None, whole: bool) -> dict[str, Any]:
     pictures = [
-        {"file": str(file), "withheld": picture.withheld, "parameters": dict(picture.parameters)}
-        for file, picture in files
+        {"file": str(made.file), "withheld": made.withheld, "parameters": dict(made.parameters)} for made in files
     ]
     return {"model": model, "complete": whole, "pictures": pictures, "grid": str(sheet) if sheet else None}

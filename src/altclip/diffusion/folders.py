@@ -21,6 +21,7 @@ PARTS: Final = {
     "vae": "what makes pixels of it", "scheduler": "the steps",
 }  # fmt: skip
 OPTIONAL: Final = ("safety_checker", "feature_extractor")
+_PLAIN: Final = ("StableDiffusionPipeline", "StableDiffusionImg2Img", "StableDiffusionInpaint")
 _TEXT_ENCODERS: Final = ("RobertaSeriesModelWithTransformation", "AltDiffusionTextEncoder", "XLMRoberta", "AltCLIP")
 
 
@@ -154,14 +155,14 @@ def _check_kind(folder: PipelineFolder, name: str | Path) -> None:
     if any(word.startswith(_TEXT_ENCODERS) for word in told) or "project_dim" in config:
         return
     kind = str(folder.index.get("_class_name"))
-    if any(word.lower().startswith("clip") for word in told):
+    if kind.startswith(_PLAIN) and any(word.lower().startswith("clip") for word in told):
         raise LayoutError(
             f"{name} is a plain Stable Diffusion ({kind} with {told[0]}), conditioned on CLIP's English text encoder: "
             "open it with diffusers.StableDiffusionPipeline; expected an AltDiffusion, such as BAAI/AltDiffusion-m9"
         )
     raise LayoutError(
         f"{name} is a {kind} with the text encoder {told[0]}: expected an AltDiffusion, whose text encoder is "
-        f"{_TEXT_ENCODERS[0]}"
+        f"{_TEXT_ENCODERS[0]}; diffusers.DiffusionPipeline opens others"
     )
 
 

@@ -8,6 +8,7 @@ for each prompt encode it, and draw its pictures batch by batch.
 from __future__ import annotations
 
 import hashlib
+import math
 import secrets
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -23,7 +24,7 @@ from torch import Tensor
 from altclip import __version__
 from altclip.diffusion import library
 from altclip.diffusion.folders import OWN_GUIDANCE
-from altclip.diffusion.options import GUIDANCE, LARGEST_SEED, MULTIPLE, SAMPLERS, Options
+from altclip.diffusion.options import GUIDANCE, LARGEST_SEED, MULTIPLE, SAMPLERS, Options, no_multiple
 from altclip.diffusion.pictures import Picture
 from altclip.diffusion.tokens import left_out
 from altclip.encoder.memory import is_out_of_memory
@@ -109,8 +110,10 @@ def generate(
             (on_cut or partial(_warn_cut, pipeline.tokenizer.model_max_length))(count, rest)
     drawn = None if image is None else _fitted(image, (width, height))
     guidance = own_guidance(pipeline) if wanted.guidance is None else wanted.guidance
+    scheduler = _scheduler(pipeline, wanted.sampler)
+    _check_steps(scheduler, wanted.steps)
     work = _Work(
-        library.with_parts_of(pipeline, image=drawn is not None, scheduler=_scheduler(pipeline, wanted.sampler)),
+        library.with_parts_of(pipeline, image=drawn is not None, scheduler=scheduler),
         _name(pipeline), wanted, guidance, seed, (width, height), drawn, len(texts) * wanted.number, on_step or _nobody,
     )  # fmt: skip
     return _pictures(work, texts, pipeline)
@@ -152,19 +155,29 @@ def own_size(pipeline: Any) -> tuple[int, int]:
 
 
 def _size(pipeline: Any, wanted: Options, image: Image.Image | None) -> tuple[int, int]:
-    """Width and height: as wanted, else the model's own; an image keeps its shape, and is not made larger."""
+    """Width and height: as wanted, else the model's own; an image keeps its shape, and is not made larger.
+
+    Raises UsageError for a size that the model's latents do not fill.
+    """
     wide, high = own_size(pipeline)
+    multiple = math.lcm(MULTIPLE, pipeline.vae_scale_factor)
+    for name in ("height", "width"):
+        pixels = getattr(wanted, name)
+        if pixels is not None and pixels % multiple:
+            raise UsageError(
+                f"{name} = {pixels}: {no_multiple(pixels, multiple)}, for a latent of this model is {multiple}"
+            )
     if image is not None:
         width, height = image.size
         scale = min(1.0, min(high, wide) / min(image.size))
         if wanted.width or wanted.height:
             scale = wanted.width / width if wanted.width else (wanted.height or height) / height
-        high, wide = _rounded(height * scale), _rounded(width * scale)
+        high, wide = _rounded(height * scale, multiple), _rounded(width * scale, multiple)
     return wanted.width or wide, wanted.height or high
 
 
-def _rounded(pixels: float) -> int:
-    return max(MULTIPLE, round(pixels / MULTIPLE) * MULTIPLE)
+def _rounded(pixels: float, multiple: int) -> int:
+    return max(multiple, round(pixels / multiple) * multiple)
 
 
 def _fitted(image: Image.Image, size: tuple[int, int]) -> Image.Image:
@@ -181,6 +194,16 @@ def _scheduler(pipeline: Any, name: str | None) -> Any:
     unsaid = set(config.get("_use_default_values", ()))  # defaults of the model's class, not of this one
     said = {key: value for key, value in config.items() if key not in unsaid and not key.startswith("_")}
     return library.named(sampler.scheduler).from_config({**sampler.usual, **said, **sampler.always})
+
+
+def _check_steps(scheduler: Any, steps: int) -> None:
+    """Raise UsageError for more steps than the scheduler has levels of noise; with an offset one less."""
+    levels = int(scheduler.config.get("num_train_timesteps", steps))
+    most = levels - int(scheduler.config.get("steps_offset") or 0)
+    if steps > most:
+        raise UsageError(
+            f"steps = {steps}: the model's schedule has {levels} levels of noise; take at most {most} steps"
+        )
 
 
 def _pictures(work: _Work, texts: Sequence[str], lent: Any) -> Iterator[Picture]:
@@ -259,13 +282,14 @@ def _start(work: _Work, generators: Sequence[torch.Generator], dtype: torch.dtyp
 
 def _parameters(work: _Work, text: str, seed: int) -> dict[str, Any]:
     pipeline, options = work.pipeline, work.options
-    _, rest = left_out(pipeline.tokenizer, text)
+    texts = {"left_out": text, "negative_left_out": options.negative_prompt}
+    cut = {name: rest for name, of in texts.items() if (rest := left_out(pipeline.tokenizer, of)[1])}
     image = {} if work.image is None else {"strength": options.strength, "image_sha256": _digest(work.image)}
     return {
         "prompt": text, "negative_prompt": options.negative_prompt, "seed": seed, "steps": options.steps,
         "sampler": options.sampler or type(pipeline.scheduler).__name__, "guidance": work.guidance,
         "eta": options.eta, "width": work.size[0], "height": work.size[1], **image,
-        **({"left_out": rest} if rest else {}), "model": work.name,
+        **cut, "model": work.name,
         "dtype": str(pipeline.unet.dtype).removeprefix("torch."),
         "programs": f"altclip {__version__}, diffusers {library.version()}, torch {torch.__version__}",
     }  # fmt: skip
@@ -278,4 +302,5 @@ def _digest(image: Image.Image) -> str:
 def _name(pipeline: Any) -> str:
     """The hub id, or the name of a folder without the path to it, which is nobody's business."""
     name = str(pipeline.config.get("_name_or_path") or "")
-    return Path(name).resolve().name if Path(name).is_dir() else name
+    folder = Path(name).expanduser()
+    return folder.resolve().name if folder.is_dir() else name

@@ -46,12 +46,17 @@ def _sampler(name: str) -> str:
 
 def _side(pixels: int) -> int:
     if pixels % MULTIPLE:
-        below = pixels // MULTIPLE * MULTIPLE
-        near = [side for side in (below, below + MULTIPLE) if side]
-        near.sort(key=lambda side: abs(side - pixels))
-        others = f" or {near[1]}" if len(near) > 1 else ""
-        raise ValueError(f"no multiple of {MULTIPLE}; the nearest is {near[0]}{others}")
+        raise ValueError(no_multiple(pixels, MULTIPLE))
     return pixels
+
+
+def no_multiple(pixels: int, of: int) -> str:
+    """What is wrong with a side of so many pixels, and what to take."""
+    below = pixels // of * of
+    near = [side for side in (below, below + of) if side]
+    near.sort(key=lambda side: abs(side - pixels))
+    others = f" or {near[1]}" if len(near) > 1 else ""
+    return f"no multiple of {of}; the nearest is {near[0]}{others}"
 
 
 Side = Annotated[int, Field(ge=1, le=8192), AfterValidator(_side)]

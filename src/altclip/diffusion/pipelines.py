@@ -128,10 +128,20 @@ def save_pipeline(pipeline: Any, folder: str | Path) -> Path:
         for name, part in pipeline.components.items():
             if part is not None:
                 part.save_pretrained(target / name)
+        _keep_unsaid(target / "scheduler", pipeline.scheduler)
         (target / INDEX).write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
     except OSError as error:
         raise CheckpointError(f"{target} cannot be written ({error}): make room or give another folder") from error
     return target
+
+
+def _keep_unsaid(folder: Path, scheduler: Any) -> None:
+    """Leave out again what the settings never said: diffusers writes it as if they had, and other samplers heed it."""
+    file = folder / scheduler.config_name
+    said = json.loads(file.read_text(encoding="utf-8"))
+    unsaid = set(scheduler.config.get("_use_default_values", ()))
+    kept = {key: value for key, value in said.items() if key not in unsaid}
+    file.write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
 
 
 def index_of(parts: Mapping[str, Any]) -> dict[str, Any]:

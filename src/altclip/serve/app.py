@@ -4,6 +4,7 @@ Annotations here are evaluated, for fastapi reads them: no `from __future__ impo
 """
 
 import asyncio
+from functools import partial
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -77,6 +78,7 @@ def create_app(
         for kind, lane in model.lanes.items():
             metrics.watch_queue(kind, lane)
         if generator is not None:
+            generator.lane.note = partial(metrics.batch, "picture")
             generator.start()
             metrics.watch_queue("picture", generator.lane)
         app.state.ready = True

@@ -38,7 +38,7 @@ class Lane:
     ) -> None:
         """`alone`: every job is a batch by itself. `note`: told the size and time of each batch."""
         self._work, self._most, self._room, self._gather, self._alone = work, most, room, gather, alone
-        self._note = note
+        self.note = note
         self._waiting: deque[Job] = deque()
         self._arrived, self._full = asyncio.Event(), asyncio.Event()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="altclip-lane")
@@ -154,7 +154,7 @@ class Lane:
             self._since = None
         size, seconds = sum(len(job.items) for job in batch), time.monotonic() - begin
         self._each += _SMOOTHING * (seconds / size - self._each)
-        self._note(size, seconds)
+        self.note(size, seconds)
         for job, outcome in zip(batch, outcomes, strict=True):
             if job.results.done():
                 continue

@@ -57,6 +57,7 @@ class Drawn(BaseModel):
     b64_json: str
     seed: int
     left_out: str | None = None
+    negative_left_out: str | None = None
     withheld: bool | None = None
 
 
@@ -81,12 +82,10 @@ class _Wanted:
 class Pictures:
     """A pipeline behind a queue of its own."""
 
-    def __init__(
-        self, pipeline: Any, name: str, settings: Settings, note: Callable[[int, float], object] = lambda *_: None
-    ) -> None:
+    def __init__(self, pipeline: Any, name: str, settings: Settings) -> None:
         self.name, self._pipeline, self._settings = name, pipeline, settings
         self._ending = Event()
-        self.lane = Lane(self._draw_all, most=1, room=settings.generate_queue, gather=0, alone=True, note=note)
+        self.lane = Lane(self._draw_all, most=1, room=settings.generate_queue, gather=0, alone=True)
 
     def start(self) -> None:
         """Begin to work."""
@@ -109,7 +108,10 @@ class Pictures:
             async with asyncio.timeout(self._settings.generate_timeout):
                 (pictures,) = await self.lane.results([wanted])
         except TimeoutError:
-            message = f"the pictures were not finished within {self._settings.generate_timeout:g} s; ask for less"
+            message = (
+                f"the pictures were not finished within {self._settings.generate_timeout:g} s, waiting included; ask "
+                "for less, or again later"
+            )
             raise Refusal(504, message, code="timeout") from None
         except UsageError as error:
             raise Refusal(400, str(error), code="invalid_request") from None
@@ -119,7 +121,7 @@ class Pictures:
             raise Refusal(500, str(error), code="not_drawn") from None
         finally:
             wanted.left.set()
-        return _answer(pictures)
+        return await asyncio.to_thread(_answer, pictures)
 
     def _options(self, form: PictureForm) -> dict[str, Any]:
         """What `generate` is to be told, within the limits."""
@@ -181,7 +183,8 @@ def _answer(pictures: list[Picture]) -> Generated:
     data = [
         Drawn(
             b64_json=base64.b64encode(picture.png()).decode("ascii"), seed=picture.parameters["seed"],
-            left_out=picture.parameters.get("left_out"), withheld=picture.withheld,
+            left_out=picture.parameters.get("left_out"),
+            negative_left_out=picture.parameters.get("negative_left_out"), withheld=picture.withheld,
         )
         for picture in pictures
     ]  # fmt: skip

@@ -25,12 +25,21 @@ export const isAbort = (error) => error?.name === "AbortError";
 
 export async function json(path, { body, signal } = {}) {
   const answer = await asked(path, { body, signal });
-  return answer.json();
+  return read(answer.json());
 }
 
 export async function blob(path, { signal } = {}) {
   const answer = await asked(path, { signal });
-  return answer.blob();
+  return read(answer.blob());
+}
+
+// The connection may also break within the answer.
+async function read(content) {
+  try {
+    return await content;
+  } catch (error) {
+    throw isAbort(error) ? error : new Failure("unreachable");
+  }
 }
 
 async function asked(path, { body, signal }) {
