@@ -311,6 +311,8 @@ def test_killed_between_the_new_row_and_the_old(library: Library, monkeypatch: p
 def test_rows_of_tables_are_left_alone(library: Library) -> None:
     library.update()
     with Index.open(library.place).writing() as writer:
-        writer.import_vectors(np.ones((2, library.index.dim), np.float32), ids=["x", "y"])
+        ones = np.ones((3, library.index.dim), np.float32)
+        path = str(library.photos / "gone.jpg")  # a place that somebody says, and not one that was looked into
+        writer.import_vectors(ones, ids=["x", "y", "z"], metadata=[{}, {}, {"path": path}])
     assert counts(library.update()) == {"unchanged": 4}
-    assert len(list(library.index.known())) == 6
+    assert len(list(library.index.known())) == 7

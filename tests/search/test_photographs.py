@@ -15,6 +15,7 @@ from PIL import Image
 
 from altclip.errors import ImageError
 from altclip.processing import open_image
+from altclip.processing.opening import MAX_PIXELS
 from altclip.search.notes import Notes, read_notes
 from altclip.search.photographs import THUMBNAIL_SIDE, Photograph, make_thumbnail, read_photograph
 from altclip.search.scanning import OnDisk
@@ -85,7 +86,7 @@ def test_a_thumbnail_says_nothing_of_where_it_was_taken(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", BAD_IMAGES)
 def test_what_cannot_be_read_is_named(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)  # as the commands have it
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", MAX_PIXELS)  # as the commands have it
     make, words = BAD_IMAGES[name]
     make(tmp_path / name)
     file = OnDisk(str(tmp_path / name), str(tmp_path), 0, 0)
@@ -168,6 +169,7 @@ def xmp(body: str, head: str = "") -> bytes:
         ({"exif": {0x9286: b"ASCII\0\0\0a note"}}, "a note"),
         ({"exif": {0x9286: b"UNICODE\0" + "\ufeff笔记".encode("utf-16-be")}}, "笔记"),
         ({"exif": {0x9286: b"JIS\0\0\0\0\0\x1b$B"}}, ""),
+        ({"main": {0x9C9B: (0x263A, 0x41)}}, ""),  # no bytes, though Windows' titles are
         ({"main": {0x010E: "two\nlines\x1b[31m"}}, "two lines [31m"),
     ],
 )

@@ -18,6 +18,7 @@ import pytest
 
 from altclip.errors import UsageError
 from altclip.search import Index, Query, Where, make_id
+from altclip.search.ready import row_id
 from tests.search.made import DIM, asks, ids_of, made_index, made_rows, vectors
 
 ROWS = 30
@@ -50,7 +51,10 @@ def test_npy_in_batches(index: Index, tmp_path: Path, kind: type, monkeypatch: p
     told: list[int] = []
     assert imported(index, npy(tmp_path, drawn), tell=told.append) == ROWS
     assert told == [7, 14, 21, 28, 30]
-    ids = [make_id("number", str(place)) for place in range(ROWS)]
+    ids = [row_id(tmp_path / "rows.npy", place) for place in range(ROWS)]
+    assert [(row.extra["file"], row.extra["row"]) for row in map(index.row, ids) if row] == [
+        ("rows.npy", n) for n in range(ROWS)
+    ]
     assert ids_of(index) == sorted(ids)
     np.testing.assert_allclose(index.vectors(ids), vectors(ROWS), atol=2e-3 if kind is np.float16 else 1e-6)
     assert index.verify() == []
@@ -60,6 +64,16 @@ def test_importing_twice_changes_nothing(index: Index, tmp_path: Path) -> None:
     for _ in range(2):
         imported(index, npy(tmp_path, vectors(ROWS)))
     assert index.search(Query()).total == ROWS
+
+
+def test_another_source_replaces_nothing(index: Index, tmp_path: Path) -> None:
+    (tmp_path / "2024").mkdir()
+    for folder, rows in ((tmp_path, vectors(ROWS)), (tmp_path / "2024", vectors(ROWS)[:7])):
+        imported(index, npy(folder, rows))
+    assert index.search(Query()).total == ROWS + 7
+    for rows in (vectors(5), vectors(5), vectors(6)):
+        imported(index, rows)
+    assert index.search(Query()).total == ROWS + 7 + 5 + 6
 
 
 def in_memory(folder: Path) -> dict[str, Any]:
@@ -141,8 +155,11 @@ def test_metadata_is_what_json_can_hold(index: Index, tmp_path: Path) -> None:
         day=pa.array([1, 2], pa.date32()),
     )  # fmt: skip
     imported(index, path)
-    found = [index.row(make_id("number", str(place))) for place in range(2)]
-    assert [row and row.extra for row in found] == [{"nan": 1.5, "day": "1970-01-02"}, {"day": "1970-01-03"}]
+    found = [index.row(row_id(path, place)) for place in range(2)]
+    assert [row and row.extra for row in found] == [
+        {"file": path.name, "row": 0, "nan": 1.5, "day": "1970-01-02"},
+        {"file": path.name, "row": 1, "day": "1970-01-03"},
+    ]
 
 
 Bad = Callable[[Path], tuple[Any, dict[str, Any]]]

@@ -160,6 +160,20 @@ def test_ready_embeddings(library: Library, tmp_path: Path) -> None:
     assert rows(library).keys() == {"p", "q"}
     np.save(tmp_path / "e.npy", np.eye(encoder.dim, dtype=np.float32)[:3])
     assert import_ready(library.place, tmp_path / "e.npy", library.encoder).new == 3
+    again = import_ready(library.place, tmp_path / "e.npy", library.encoder)
+    assert (again.new, again.changed) == (0, 3)
+
+
+@pytest.mark.parametrize(
+    ("caption", "texts"),
+    [
+        ([1984, 0, None], ["1984", "0", ""]),
+        ([0.5, float("nan"), 2.0], ["0.5", "", "2.0"]),
+        ([["a", None], [], None], ["a", "", ""]),
+    ],
+)
+def test_captions_that_are_no_texts(tmp_path: Path, caption: list[Any], texts: list[str]) -> None:
+    assert [entry.text for entry in entries(table(tmp_path / "t.parquet", caption=caption))] == texts
 
 
 def test_a_file_that_is_not_there_makes_no_index(library: Library, tmp_path: Path) -> None:

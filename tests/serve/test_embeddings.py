@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import struct
+import warnings
 from copy import copy
 from typing import Any
 
@@ -13,7 +15,9 @@ import openai
 import pytest
 from PIL import features
 
+from altclip.cli.opening import open_encoder as open_by_command
 from altclip.encoder import Encoder
+from altclip.errors import ImageError
 from altclip.processing import open_image
 from altclip.serve.answers import Answers
 from altclip.serve.contents import is_known_kind
@@ -110,6 +114,8 @@ BAD: dict[str, tuple[Any, str, str]] = {
     "no image": (uri(b"dear diary"), "input[0]", "is not an image"),
     "an empty image": ("data:image/png;base64,", "input[0]", "is empty"),
     "a picture in an icon": (uri(icon()), "input[0]", "of a kind that is taken"),
+    "an icon that begins as HEIF does": (uri(b"\0\0\1\0ftyp" + bytes(40)), "input[0]", "of a kind that is taken"),
+    "PostScript that does": (uri(b"%!PSftyp" + bytes(40)), "input[0]", "of a kind that is taken"),
     "PostScript": (["x", uri(b"%!PS-Adobe-3.0 EPSF-3.0\n")], "input[1]", "of a kind that is taken"),
     "damaged base64": ("data:image/png;base64,@@@", "input[0]", "base64"),
     "no base64": ("data:image/png,abc", "input[0]", "expected an image as"),
@@ -167,6 +173,28 @@ def test_kinds_that_are_taken(kind: str) -> None:
     if kind == "AVIF" and not features.check("avif"):
         pytest.skip("this Pillow knows no AVIF")
     assert is_known_kind(encoded(picture(), kind))
+
+
+def test_phones_photographs_are_taken() -> None:
+    heif = pytest.importorskip("pillow_heif")
+    buffer = io.BytesIO()
+    heif.from_pillow(picture(size=(64, 48))).save(buffer)
+    assert is_known_kind(buffer.getvalue())
+
+
+@pytest.mark.parametrize("form", [{"input": [[]] * 50_000}, {"input": [0.5] * 50_000}])
+def test_one_mistake_of_many_is_named(client: httpx.Client, form: dict[str, Any]) -> None:
+    answer = client.post("/v1/embeddings", json={"model": NAME, **form})
+    assert answer.status_code == 400
+    assert len(answer.content) < 1000
+
+
+def test_a_picture_within_an_icon_keeps_to_the_limit_of_the_commands(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("altclip.cli.opening.MAX_PIXELS", 1000)
+    with warnings.catch_warnings():
+        open_by_command("mini", max_pixels=1000)
+    with pytest.raises(ImageError, match="over the limit of 1,000 pixels"):  # 4,096 within, told only when decoded
+        open_image(icon(), max_pixels=1000)
 
 
 @pytest.mark.filterwarnings("ignore:Image was not the expected size")

@@ -141,6 +141,24 @@ def test_who_is_urgent_goes_first_and_past_a_full_queue() -> None:
     run(test)
 
 
+def test_who_is_urgent_does_not_wait_for_a_full_batch() -> None:
+    async def test() -> None:
+        work = Doubling()
+        work.go.clear()
+        lane = lane_of(work, room=9, gather=0, most=8)
+        jobs = [asyncio.ensure_future(lane.results([1]))]
+        await begun(work, 1)
+        jobs.append(asyncio.ensure_future(lane.results([2, 3])))
+        await asyncio.sleep(0)
+        jobs.append(asyncio.ensure_future(lane.results([4], urgent=True)))
+        await asyncio.sleep(0)
+        work.go.set()
+        await asyncio.gather(*jobs)
+        assert work.batches == [[1], [4], [2, 3]]
+
+    run(test)
+
+
 def test_what_nobody_waits_for_is_not_computed_and_takes_no_room() -> None:
     async def test() -> None:
         work = Doubling()

@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from copy import copy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from PIL import Image
 
 from altclip.encoder import Encoder
 from altclip.errors import SearchError
-from altclip.search import Index, Row, make_id
+from altclip.search import Index, Query, Row, make_id
 from altclip.serve.app import create_app
 from altclip.serve.keys import KeyRing, new_key
 from altclip.serve.library import Library, Picture, placeless
@@ -131,6 +132,36 @@ def test_a_photograph_of_a_phone_is_drawn(index: Index, encoder: Encoder, tmp_pa
     heif.from_pillow(picture(size=(64, 48))).save(tmp_path / "a.heic")
     found = drawn(Library(index, Model(copy(encoder), Settings())), tmp_path / "a.heic")
     assert (found.kind, Image.open(io.BytesIO(found.data)).size) == ("image/jpeg", (64, 48))
+
+
+def test_a_phones_jpeg_of_several_pictures_is_given_as_it_is(index: Index, encoder: Encoder, tmp_path: Path) -> None:
+    picture(size=(64, 48)).save(tmp_path / "a.jpg", "MPO", save_all=True, append_images=[picture(size=(32, 24))])
+    found = drawn(Library(index, Model(copy(encoder), Settings())), tmp_path / "a.jpg")
+    assert (found.kind, found.data) == ("image/jpeg", (tmp_path / "a.jpg").read_bytes())
+
+
+def test_a_row_that_was_imported_shows_what_lies_in_the_indexes_folders_alone(
+    index: Index, encoder: Encoder, tmp_path: Path, album: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library = Library(index, Model(copy(encoder), Settings()))
+    picture().save(tmp_path / "elsewhere.png")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(type(index), "folders", property(lambda _: (str(album),)))
+    with pytest.raises(Refusal, match="gone or cannot be read"):
+        library._drawn(Row(id=make_id("x"), path=str(tmp_path / "elsewhere.png")), 32)
+    assert library._drawn(Row(id=make_id("x"), path=str(album / "red.jpg")), 32).kind == "image/jpeg"
+
+
+def test_an_index_that_was_made_anew_by_another_model(
+    index: Index, encoder: Encoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library = Library(index, Model(copy(encoder), Settings()))
+    there = index.about
+    monkeypatch.setattr(type(index), "about", property(lambda _: replace(there, digest="f" * 64)))
+    with pytest.raises(Refusal, match="of another model now"):
+        library._found(Query())
+    with pytest.raises(Refusal, match="of another model now"):
+        library._vectors([])
 
 
 def test_what_was_indexed_is_shown_though_clients_may_not_send_it(

@@ -231,6 +231,29 @@ def test_the_grid_goes_on_to_the_end(open_page: OpenPage, many: str) -> None:
     expect(page.locator(".broken").first).to_contain_text("6.jpg")
 
 
+def test_a_search_that_is_awaited_is_not_continued_with_the_one_before(open_page: OpenPage, many: str) -> None:
+    page = open_page(many)
+    expect(page.locator(".cell.shown").first).to_be_visible()
+    before = page.locator(".cell").count()
+    asked: list[Route] = []
+
+    def hold_the_first(route: Route) -> None:
+        asked.append(route)
+        if len(asked) > 1:
+            route.continue_()
+
+    page.route("**/search", hold_the_first)
+    page.fill("#text", "espresso")
+    page.keyboard.press("Enter")
+    until(page, lambda: len(asked) == 1)
+    for _ in range(5):
+        page.mouse.wheel(0, 4000)
+        page.wait_for_timeout(50)
+    assert (len(asked), page.locator(".cell").count()) == (1, before)
+    with page.expect_response("**/search"):
+        asked[0].continue_()
+
+
 def test_a_window_that_shows_the_end_all_along_gets_every_photograph(open_page: OpenPage, many: str) -> None:
     page = open_page(many, before=lambda page: page.set_viewport_size({"width": 1280, "height": 12_000}))
     expect(page.locator(".cell")).to_have_count(130, timeout=30_000)

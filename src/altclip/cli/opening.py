@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -52,5 +53,7 @@ def open_encoder(
         calibration=calibration,
     )
     encoder.max_pixels = max_pixels
-    Image.MAX_IMAGE_PIXELS = None  # the limit is ours here, and looks at the header before anything is decoded
+    # The limit is ours here; Pillow's is for pictures within icons, which it decodes before anyone can look.
+    Image.MAX_IMAGE_PIXELS = max(max_pixels, MAX_PIXELS)
+    warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
     return encoder

@@ -151,6 +151,10 @@ def _decode(name: str, file: BinaryIO, max_pixels: int, side: int | None) -> Ima
         image: Image.Image = Image.open(file)
     except UnidentifiedImageError:
         image = open_heif(name, file, head)
+    except Image.DecompressionBombError as error:
+        if (Image.MAX_IMAGE_PIXELS or 0) < max_pixels:
+            raise
+        raise ImageError(name, f"is over the limit of {max_pixels:,} pixels: raise max_pixels ({error})") from error
     _check_size(name, image.size, max_pixels)
     if side is not None and min(image.size) >= 2 * side:
         image.draft(None, (side, side))  # of JPEG alone; others take no notice

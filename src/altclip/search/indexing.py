@@ -156,7 +156,7 @@ class Update:
 
     def _changes(self, index: Index, scans: Sequence[Scan]) -> Changes:
         """What to do in all folders together, so that a photograph moved from one to another is no new one."""
-        everything = [row for row in index.known() if row.path]
+        everything = [row for row in index.known() if row.path and row.folder]  # not those that were imported
         rows: list[Known] = []
         hidden: list[str] = []
         for folder, found in zip(self.folders, scans, strict=True):

@@ -95,7 +95,7 @@ def _letter(value: Any) -> str:
 def _degrees(value: Any, *, negative: bool, most: int) -> float | None:
     try:
         degrees = sum(float(part) / float(60**power) for power, part in enumerate(value))
-    except (TypeError, ValueError, ZeroDivisionError):
+    except (TypeError, ValueError, ArithmeticError):
         return None
     if not math.isfinite(degrees) or not 0 <= degrees <= most:
         return None
@@ -133,7 +133,8 @@ def _comment(value: Any) -> str:
 
 
 def _utf16(value: Any) -> str:
-    data = bytes(value) if isinstance(value, bytes | tuple) and all(isinstance(b, int) for b in value) else b""
+    whole = isinstance(value, bytes | tuple) and all(isinstance(b, int) and 0 <= b < 256 for b in value)
+    data = bytes(value) if whole else b""
     big = data[:2] == b"\xfe\xff" or data[:1] == b"\0"
     return _one_line(data.decode("utf-16-be" if big else "utf-16-le", "ignore").strip("\0\ufeff"))
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +33,7 @@ def ready_rows(source: Ready, ids: Any, metadata: Any, dim: int, batch: int) -> 
     if vectors.ndim != 2 or vectors.shape[1] != dim:
         raise UsageError(f"the embeddings have the shape {vectors.shape}; this index takes (rows, {dim})")
     names, notes = _each(ids, len(vectors), "ids"), _each(metadata, len(vectors), "metadata")
+    origin = _origin(source)
     for start in range(0, len(vectors), batch):
         part = np.array(vectors[start : start + batch], np.float32)
         if isinstance(source, str | Path):
@@ -40,16 +42,36 @@ def ready_rows(source: Ready, ids: Any, metadata: Any, dim: int, batch: int) -> 
         facts = list(islice(notes, len(part))) if notes else [{}] * len(part)
         _check_whole(own, facts, len(part))
         numbered = zip(part, own, facts, strict=True)
-        yield [_row(v, name, start + place, dict(extra)) for place, (v, name, extra) in enumerate(numbered)]
+        yield [_row(v, name, origin, start + place, dict(extra)) for place, (v, name, extra) in enumerate(numbered)]
     if (names and next(names, None) is not None) or (notes and next(notes, None) is not None):
         raise UsageError(f"there are more ids or metadata than the {len(vectors)} embeddings")
 
 
-def _row(vector: NDArray[np.float32], own: Any, number: int, extra: dict[str, Any]) -> Row:
+class _Origin(NamedTuple):
+    """Where rows without ids of their own come from. key: tells one source from another; file: its name, or none."""
+
+    key: str
+    file: str | None
+
+
+def _origin(source: Ready) -> _Origin:
+    """A file is told by its place, an array by its content."""
+    if isinstance(source, str | Path):
+        return _Origin(str(Path(source).resolve()), Path(source).name)
+    return _Origin(hashlib.sha256(np.ascontiguousarray(source).data).hexdigest(), None)
+
+
+def row_id(source: Ready, number: int) -> str:
+    """The id of a row without one of its own: the same source again replaces its rows, another adds to them."""
+    return make_id("row of", _origin(source).key, str(number))
+
+
+def _row(vector: NDArray[np.float32], own: Any, origin: _Origin, number: int, extra: dict[str, Any]) -> Row:
     given: dict[str, Any] = {key: str(extra.pop(key) or "") for key in _OF_ROWS if key in extra}
     extra = plain(extra)
     if own is None:
-        return Row(id=make_id("number", str(number)), vector=vector, extra=extra, **given)
+        told = {} if origin.file is None else {"file": origin.file, "row": number}
+        return Row(id=make_id("row of", origin.key, str(number)), vector=vector, extra={**told, **extra}, **given)
     return Row(id=make_id("own", str(own)), vector=vector, extra={**extra, "id": str(own)}, **given)
 
 
@@ -103,7 +125,7 @@ def _lines(path: Path, *, parsed: bool) -> Iterator[Any]:
 
 
 def _from_parquet(path: Path, dim: int, batch: int) -> Iterator[list[Row]]:
-    number = 0
+    number, origin = 0, _origin(path)
     for table in _parquet(path, batch):
         column = next((name for name in _VECTOR if name in table.schema.names), None)
         if column is None:
@@ -112,7 +134,9 @@ def _from_parquet(path: Path, dim: int, batch: int) -> Iterator[list[Row]]:
         records = table.drop_columns([column]).to_pylist() or [{}] * len(vectors)
         exported = EXPORTED in (table.schema.metadata or {})
         yield [
-            _exported(vector, record) if exported else _row(vector, record.pop("id", None), number + place, record)
+            _exported(vector, record)
+            if exported
+            else _row(vector, record.pop("id", None), origin, number + place, record)
             for place, (vector, record) in enumerate(zip(vectors, map(dict, records), strict=True))
         ]
         number += len(vectors)

@@ -10,7 +10,7 @@ import functools
 import hashlib
 import io
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
@@ -90,7 +90,10 @@ def _lines(value: Any) -> list[str]:
     """Captions of a cell: a string, a list of strings, bytes as some archives have them."""
     if isinstance(value, bytes):
         value = value.decode("utf-8", "replace")
-    return [value.strip()] if isinstance(value, str) else [str(one) for one in value or () if one is not None]
+    if isinstance(value, str):
+        return [value.strip()]
+    each = value if isinstance(value, Iterable) else [value]
+    return [str(one) for one in each if one is not None and one == one]  # NaN, which is no caption, is not itself
 
 
 def _plain(cells: Mapping[str, Any]) -> dict[str, Any]:
@@ -204,7 +207,10 @@ def import_ready(
     if made_by := _digest_in(Path(table)):
         opened.check_model(made_by)
     with opened.writing() as writer:
-        return Outcome(new=writer.import_vectors(table, tell=lambda done: tell(done, 0)))
+        before = opened.status().rows
+        put = writer.import_vectors(table, tell=lambda done: tell(done, 0))
+        new = opened.status().rows - before
+        return Outcome(new=new, changed=put - new)
 
 
 def is_ready(table: str | Path) -> bool:

@@ -1,6 +1,6 @@
 """Full-text search by n-grams of our own, so that words of nine languages are found without a dictionary for any.
 
-Han and kana are cut into characters and pairs, since no spaces separate their words; Hangul into pairs, since particles
+Han and kana are cut into characters and pairs, since no spaces separate their words; Hangul too, since particles
 hang on words; all else into triples, which find the stem in an inflected word and "beach" in "beachparty.jpg".
 The index holds the n-grams, separated by spaces; the library's own tokenizer has to split at spaces alone.
 """
@@ -43,6 +43,8 @@ def stored(text: str) -> str:
     for unit in units(text):
         if _DENSE_RUN.match(unit):
             grams.update(dict.fromkeys(unit))
+        elif _HANGUL.search(unit):
+            grams.update(dict.fromkeys([*_HANGUL.findall(unit), unit[:_LONGEST_WORD]]))
         elif len(unit) <= _LONGEST_WORD:
             grams[unit] = None
         grams.update(dict.fromkeys(_parts(unit)))

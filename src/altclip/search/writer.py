@@ -91,7 +91,8 @@ class Writer:
                 column `id` are the ids and whose columns `path`, `name`, `text` go where rows have them, others into
                 `extra`.
             ids: one of your own for each row (a sequence, or a text file with one a line); they are kept as
-                `extra["id"]`, and `make_id("own", id)` is the row's. Without ids a row's number is its id.
+                `extra["id"]`, and `make_id("own", id)` is the row's. Without, it is made of the file's place (of an
+                array its content) and the row's number, and `extra` tells the file and the row.
             metadata: one mapping for each row (a sequence, or a .jsonl or .parquet file).
             tell: called with how many are put so far.
 

@@ -4,9 +4,9 @@ Annotations here are evaluated, for fastapi reads them: no `from __future__ impo
 """
 
 import asyncio
-from functools import partial
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from altclip import __version__

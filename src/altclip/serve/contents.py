@@ -18,10 +18,11 @@ _IMAGE: Final = re.compile(_DATA_URI)
 _BEGIN: Final = "data:image/"
 _ADDRESS: Final = re.compile(r"https?://\S+", re.IGNORECASE)
 # How files begin of kinds whose header tells their size. Pillow knows others, of which it decodes a file inside before
-# its size can be looked at (icons), or which it has another program draw (PostScript).
+# its size can be looked at (icons), or which it has another program draw (PostScript). HEIF begins with the length of
+# its first box, which is short: with any four bytes there a file could be one of those all the same.
 _KINDS: Final = re.compile(
-    rb"\xff\xd8\xff|\x89PNG|GIF8|RIFF....WEBP|BM|II\*\0|MM\0\*|II\+\0|MM\0\+|....ftyp|\0\0\0\x0cjP  |\xff\x4f\xff\x51|"
-    rb"P[1-7fFy]",
+    rb"\xff\xd8\xff|\x89PNG|GIF8|RIFF....WEBP|BM|II\*\0|MM\0\*|II\+\0|MM\0\+|\0\0(?![\1\2]\0)..ftyp|"
+    rb"\0\0\0\x0cjP  |\xff\x4f\xff\x51|P[1-7fFy]",
     re.DOTALL,
 )
 

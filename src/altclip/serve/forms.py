@@ -50,10 +50,12 @@ def _whole(value: str) -> str:
 
 
 Text = Annotated[str, AfterValidator(_whole)]
-Texts = Annotated[list[Text], Field(min_length=1)]
+# A list's first mistake is enough: each would be an error of its own, and a request may hold millions.
+Texts = Annotated[list[Text], Field(min_length=1, fail_fast=True)]
 Moment = Annotated[datetime, BeforeValidator(_moment, json_schema_input_type=str)]
 _PICTURE: Final = "an image as a data URI; where the server is set to fetch, also its http(s) address"
 Picture = Annotated[str, Field(pattern=PICTURE, description=_PICTURE)]
+Pictures = Annotated[list[Picture], Field(min_length=1, fail_fast=True)]
 Name = Annotated[Text, Field(max_length=200)]
 
 
@@ -76,10 +78,11 @@ class ClassifyForm(Form):
         json_schema_extra={"examples": [{"images": [PIXEL], "labels": ["一只猫", "un chien"], "top_k": 1}]}
     )
 
-    images: Annotated[list[Picture], Field(min_length=1)]
+    images: Pictures
     labels: Texts
     templates: Annotated[
-        Literal["auto"] | list[Text] | None, Field(description="each with one {}; null for the label alone")
+        Literal["auto"] | Annotated[list[Text], Field(fail_fast=True)] | None,
+        Field(description="each with one {}; null for the label alone"),
     ] = "auto"
     language: Annotated[Language | None, Field(description="of the labels; null lets their script tell")] = None
     top_k: Annotated[int | None, Field(ge=1)] = None
@@ -90,7 +93,7 @@ class SimilarityForm(Form):
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"images": [PIXEL], "texts": ["بقعة حمراء", "a dog"]}]})
 
-    images: Annotated[list[Picture], Field(min_length=1)]
+    images: Pictures
     texts: Texts
 
 

@@ -24,6 +24,7 @@ class Job:
 
     items: list[Any]
     results: asyncio.Future[list[Any]]
+    urgent: bool = False
 
 
 class Lane:
@@ -80,7 +81,7 @@ class Lane:
     async def results(self, items: Sequence[Any], *, urgent: bool = False) -> list[Any]:
         """What the work makes of the items. Given up when the task that asks is cancelled.
 
-        urgent: before all others, and whether or not there is room.
+        urgent: before all others and without them, and whether or not there is room.
 
         Raises:
             Refusal: 429 where the queue is full, 503 where the lane is closing.
@@ -90,7 +91,7 @@ class Lane:
             return []
         loop = asyncio.get_running_loop()
         size = len(items) if self._alone else self._most
-        jobs = [Job(list(items[at : at + size]), loop.create_future()) for at in range(0, len(items), size)]
+        jobs = [Job(list(items[at : at + size]), loop.create_future(), urgent) for at in range(0, len(items), size)]
         if urgent:
             self._waiting.extendleft(reversed(jobs))
         else:
@@ -143,6 +144,8 @@ class Lane:
                 break
             batch.append(self._waiting.popleft())
             size += len(job.items)
+            if job.urgent:  # a full batch would keep it waiting
+                break
         return batch
 
     async def _compute(self, batch: list[Job]) -> None:

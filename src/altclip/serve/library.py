@@ -24,6 +24,7 @@ from altclip.serve import forms
 from altclip.serve.contents import Content, contents, image
 from altclip.serve.keys import Caller
 from altclip.serve.model import Model
+from altclip.serve.observing import LOGGER
 from altclip.serve.refusals import Refusal
 
 if TYPE_CHECKING:
@@ -39,8 +40,15 @@ _PLACE: Final = re.compile(
     re.IGNORECASE,
 )
 _WITHIN: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")  # between the words of photoLatitude
-# What a browser shows as an image and cannot run; everything else is drawn anew.
-_TYPES: Final = {"JPEG": "image/jpeg", "PNG": "image/png", "WEBP": "image/webp", "GIF": "image/gif"}
+# What a browser shows as an image and cannot run; everything else is drawn anew. MPO are JPEGs of phones, which have
+# more pictures after the first.
+_TYPES: Final = {
+    "JPEG": "image/jpeg",
+    "MPO": "image/jpeg",
+    "PNG": "image/png",
+    "WEBP": "image/webp",
+    "GIF": "image/gif",
+}
 
 
 @dataclass(frozen=True)
@@ -80,6 +88,7 @@ class Library:
         return forms.FoundPage(hits=[_shown(hit, caller) for hit in page.hits], total=page.total, exact=page.exact)
 
     def _found(self, query: Query) -> Any:
+        self._check_model()
         try:
             return self._index.search(query)
         except UsageError as error:
@@ -106,9 +115,11 @@ class Library:
 
     def _drawn(self, row: Row, side: int | None) -> Picture:
         path = Path(row.path)
+        roots = [row.folder] if row.folder else self._index.folders  # rows that were imported have no folder
         try:
             # a link that was put in the place of a photograph since it was indexed leads who knows where
-            if not path.resolve(strict=True).is_relative_to(Path(row.folder).resolve()) or not path.is_file():
+            within = any(path.resolve(strict=True).is_relative_to(Path(root).resolve()) for root in roots)
+            if not within or not path.is_file():
                 raise _gone()
             stat = path.stat()
             tag = hashlib.sha256(f"{row.id} {stat.st_size} {stat.st_mtime_ns} {side}".encode()).hexdigest()[:16]
@@ -155,7 +166,17 @@ class Library:
         known = iter(await self._aside(self._vectors, ids))
         return tuple(Part(next(known if part.id is not None else rows), part.weight) for part in parts)
 
+    def _check_model(self) -> None:
+        """The index may have been made anew while the server runs. Raises Refusal where that was by another model."""
+        try:
+            self._index.check_model(self._model.encoder.digest)
+        except SearchError as error:
+            LOGGER.error("%s", error)
+            message = "the index is of another model now: the server has to be started again"
+            raise Refusal(503, message, code="index_unavailable", retry_after=60) from None
+
     def _vectors(self, ids: list[str]) -> Any:
+        self._check_model()
         if any(self._index.row(name) is None for name in ids):
             raise _unknown()
         return self._index.vectors(ids)

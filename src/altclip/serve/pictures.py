@@ -9,7 +9,6 @@ import asyncio
 import base64
 import re
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event

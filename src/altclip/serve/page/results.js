@@ -39,6 +39,7 @@ export async function search({ push = false } = {}) {
   current.abort();
   clearTimeout(retry);
   const mine = (current = new AbortController());
+  more.left = false; // what is shown is not continued: the answer that comes is to other words
   keepAddress(push);
   const rest = waits();
   try {
