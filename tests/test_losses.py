@@ -55,6 +55,10 @@ def test_pairs_of_one_meaning_are_no_negatives() -> None:
     assert contrastive_loss(images, texts, scale, torch.tensor([7, 7, 8])).item() == pytest.approx(expected.item())
     assert contrastive_loss(images, texts, scale, torch.tensor([7, 8, 9])) == contrastive_loss(images, texts, scale)
     assert not torch.allclose(contrastive_loss(images, texts, scale), expected)
+    for keys in ([[7, 1], [7, 2], [8, 3]], [[1, 7], [2, 7], [3, 8]]):  # of the image, or of the text
+        assert contrastive_loss(images, texts, scale, torch.tensor(keys)).item() == pytest.approx(expected.item())
+    crossed = torch.tensor([[7, 8], [8, 7], [9, 9]])  # a key of an image is none of a text
+    assert contrastive_loss(images, texts, scale, crossed) == contrastive_loss(images, texts, scale)
 
 
 def test_one_meaning_for_all_leaves_nothing_to_tell_apart() -> None:

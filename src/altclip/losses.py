@@ -13,18 +13,20 @@ from torch import Tensor
 from altclip.errors import UsageError
 
 
-def contrastive_loss(images_ND: Tensor, texts_ND: Tensor, logit_scale: Tensor, keys_N: Tensor | None = None) -> Tensor:
+def contrastive_loss(images_ND: Tensor, texts_ND: Tensor, logit_scale: Tensor, keys: Tensor | None = None) -> Tensor:
     """Mean of the image-to-text and text-to-image cross-entropies of N pairs, in float32.
 
-    Features need not be normalised. keys: an integer that pairs of one meaning share (a class, a caption that occurs
-    twice); such pairs are not each other's negatives and are masked out. logit_scale: the factor itself, after exp().
+    Features need not be normalised. keys (N,) or (N, K): integers that pairs of one meaning share (a class, a caption
+    that occurs twice); pairs with one in the same place equal are not each other's negatives and are masked out.
+    logit_scale: the factor itself, after exp().
     """
     if len(images_ND) != len(texts_ND):
         raise UsageError(f"{len(images_ND)} image and {len(texts_ND)} text features: a contrastive loss needs pairs")
     images_ND, texts_ND = F.normalize(images_ND.float(), dim=-1), F.normalize(texts_ND.float(), dim=-1)
     logits_NN = logit_scale.float() * images_ND @ texts_ND.T
-    if keys_N is not None:
-        same_NN = keys_N[:, None] == keys_N[None, :]
+    if keys is not None:
+        keys_NK = keys.reshape(len(keys), -1)
+        same_NN = (keys_NK[:, None] == keys_NK[None, :]).any(-1)
         same_NN.fill_diagonal_(False)
         logits_NN = logits_NN.masked_fill(same_NN, -torch.inf)
     target_N = torch.arange(len(logits_NN), device=logits_NN.device)

@@ -49,6 +49,11 @@ def test_anything_else_is_another_entry(parts: list[str], tmp_path: Path) -> Non
     assert embed.asked
 
 
+def test_another_number_of_rows_is_another_entry(tmp_path: Path) -> None:
+    cached_embeddings(tmp_path, ["m"], 10, Embed(), 4)
+    assert len(cached_embeddings(tmp_path, ["m"], 9, Embed(), 4)) == 9
+
+
 @pytest.mark.parametrize("stop_at", [0, 4, 8])
 def test_a_killed_run_is_taken_up_again(stop_at: int, tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):

@@ -82,9 +82,22 @@ def test_processes_make_up_the_global_batch(folder: Path) -> None:
 
 def test_keys_are_equal_where_pairs_mean_the_same(folder: Path) -> None:
     classes = at(batches([source(folder, "a", 24, texts=ClassNames(LABELS, "wnid", ["en"]))], 24), 0)
-    assert len(set(classes.keys.tolist())) == 6
+    assert len(set(classes.keys[:, 0].tolist())) == 6
     captions = at(batches([source(folder, "a", 24)], 24), 0)
-    assert len(set(captions.keys.tolist())) == 24
+    assert len(set(captions.keys[:, 0].tolist())) == 24
+
+
+def test_equal_texts_have_a_key_in_common_whatever_their_rows_and_sources(folder: Path) -> None:
+    texts = ClassNames(LABELS, "wnid", ["en"], template_share=0.0)
+    batch = at(batches([source(folder, "a", 24, texts=texts), source(folder, "b", 24, texts=texts)], 48), 0)
+    of_text = {
+        text: {key for key, other in zip(batch.keys[:, 1].tolist(), batch.texts, strict=True) if other == text}
+        for text in batch.texts
+    }
+    assert len(of_text) > 6
+    assert all(len(keys) == 1 for keys in of_text.values())
+    assert len(set.union(*of_text.values())) == len(of_text)
+    assert len(set(batch.keys[:, 0].tolist())) == 12  # six classes of each source
 
 
 def test_a_key_is_the_same_everywhere() -> None:

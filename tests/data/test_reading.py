@@ -174,3 +174,34 @@ def test_without_the_library(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
     monkeypatch.setitem(sys.modules, "datasets", None)
     with pytest.raises(MissingExtraError, match=r"altclip\[train\]"):
         open_rows(tmp_path)
+
+
+def folders(root: Path, *names: str) -> Path:
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(PNG)
+    return root
+
+
+CLASSES = ("bus", "train", "bullet train", "blood test", "val-2")
+
+
+def test_what_classes_and_files_are_called_tells_no_splits(tmp_path: Path) -> None:
+    """`datasets` by itself would take a part of these, or none, and say nothing of the rest."""
+    root = folders(tmp_path / "data [1]", *(f"{name}/{number}.png" for name in CLASSES for number in ("test_0", "1")))
+    rows = open_rows(root, columns=("image", "label"))
+    assert class_names(rows, "label") == sorted(CLASSES)
+    assert sorted(rows["label"]) == sorted([*range(5)] * 2)
+    assert len(list(open_rows(root, streaming=True))) == 10
+    with pytest.raises(DataError, match="test"):
+        open_rows(root, split="test")
+
+
+def test_folders_of_splits_are_splits(tmp_path: Path) -> None:
+    classes = folders(tmp_path / "a", "train/cat/0.png", "train/dog/1.png", "test/cat/2.png", "test/dog/2.png")
+    assert [len(open_rows(classes, split=split)) for split in ("train", "test")] == [2, 2]
+    listed = folders(tmp_path / "b", "train/0.png", "validation/1.png", "validation/2.png")
+    for split, names in (("train", ("0.png",)), ("validation", ("1.png", "2.png"))):
+        lines = [json.dumps({"file_name": name, "caption": f"of {name}"}) for name in names]
+        (listed / split / "metadata.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    assert open_rows(listed, split="validation")["caption"] == ["of 1.png", "of 2.png"]

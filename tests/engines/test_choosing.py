@@ -7,7 +7,17 @@ from typing import Any
 import pytest
 import torch
 
-from altclip.engines import ENGINES, PRECISIONS, check_choices, choose, choosing, openvino, pick
+from altclip.engines import (
+    ENGINES,
+    PRECISIONS,
+    check_choices,
+    choose,
+    choosing,
+    computes_in,
+    openvino,
+    pick,
+    pick_place,
+)
 from altclip.errors import MissingExtraError, UsageError
 from tests.tiny import tiny_model
 
@@ -53,6 +63,36 @@ def test_an_engine_that_is_not_installed_names_its_extra(monkeypatch: pytest.Mon
     monkeypatch.setitem(__import__("sys").modules, "openvino", None)
     with pytest.raises(MissingExtraError, match=r"altclip\[openvino\]"):
         check_choices("openvino", "fast")
+
+
+@pytest.mark.parametrize(("engine", "precision"), [("openvino", "fast"), ("onnx", "fast"), ("auto", "int8")])
+def test_what_computes_on_cpus_alone_is_put_there(monkeypatch: pytest.MonkeyPatch, engine: str, precision: str) -> None:
+    """As on a machine with a GPU, which `auto` takes otherwise."""
+    monkeypatch.setattr("altclip.device.available_devices", lambda: ["cuda:0", "cpu"])
+    assert pick_place("auto", "torch", "fast") == CUDA
+    assert pick_place("auto", engine, precision) == CPU
+    with pytest.raises(UsageError, match="computes on the CPU, not on cuda: give device 'cpu' or 'auto'"):
+        pick_place("cuda", engine, precision)
+
+
+@pytest.mark.parametrize(
+    ("engine", "device", "dtype", "parameters", "precision", "format_"),
+    [
+        ("torch", CPU, torch.float32, 10, "fast", "float32"),
+        ("torch", CPU, torch.float32, LARGE, "fast", "bfloat16"),
+        ("openvino", CPU, torch.float32, LARGE, "fast", "bfloat16"),
+        ("openvino", CPU, torch.float32, LARGE, "exact", "float32"),
+        ("openvino", CPU, torch.float32, LARGE, "int8", "int8"),
+        ("onnx", CPU, torch.float32, LARGE, "fast", "float32"),
+        ("torch", CUDA, torch.float16, LARGE, "fast", "float16"),
+    ],
+)
+def test_the_format_that_an_engine_computes_in(
+    monkeypatch: pytest.MonkeyPatch, engine: str, device: torch.device, dtype: torch.dtype, parameters: int,
+    precision: str, format_: str,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(choosing, "cpu_has_bfloat16", lambda: True)
+    assert computes_in(engine, device, dtype, parameters, precision) == format_
 
 
 def test_a_model_in_another_format_is_refused() -> None:

@@ -88,7 +88,10 @@ def test_lines_of_json_beside_images(tmp_path: Path) -> None:
 def test_a_folder_of_images_with_metadata(tmp_path: Path) -> None:
     pictures(tmp_path, ["0.png", "1.png", "2.png"])
     rows = [{"file_name": f"{number}.png", "es": f"texto {number}"} for number in range(3)]
+    write(tmp_path / "metadata.jsonl", lines(*map(json.dumps, rows[::-1])))
+    before = captions(tmp_path).images.digest  # its order is that of the rows, and of the embeddings that are kept
     write(tmp_path / "metadata.jsonl", lines(*map(json.dumps, rows)))
+    assert captions(tmp_path).images.digest != before
     content = captions(tmp_path)
     assert content.captions["es"].texts == ("texto 0", "texto 1", "texto 2")
     assert colours(content) == list(COLOURS)

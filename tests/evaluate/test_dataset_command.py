@@ -155,6 +155,14 @@ def test_wrong_calls_say_what_is_wrong(
     assert "Traceback" not in err
 
 
+def test_the_device_of_the_environment(run: Run, model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ALTCLIP_DEVICE", "abacus")
+    files.flickr8k(tmp_path / "set")
+    code, _, err = run(model, "--dataset", "flickr8k", "--root", str(tmp_path / "set"))
+    assert code != 0
+    assert "abacus" in err
+
+
 def test_a_damaged_image_is_named_and_nothing_is_written(run: Run, model: str, tmp_path: Path) -> None:
     files.flickr30k_cna(tmp_path)
     path = tmp_path / f"flickr30k-images/{files.FLICKR[1]}.jpg"

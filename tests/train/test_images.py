@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ import pytest
 import torch
 
 from altclip.data.pairs import PairSource
+from altclip.data.reading import open_rows
+from altclip.data.texts import Captions
 from altclip.errors import DataError
 from altclip.processing.images import ImageProcessor
 from altclip.train.logs import read_log
@@ -54,11 +57,28 @@ def test_the_cache_is_of_one_model_and_one_data_set(
     monkeypatch.setattr(PairSource, "open", lambda *_: pytest.skip("opened"))
     Align(context("align", output=tmp_path, steps=3))  # nothing of the images has changed
     assert len(list((tmp_path / "cache").glob("*.npy"))) == 1
+    for change in ({"split": "train[:30]"}, {"image": "other"}):
+        with pytest.raises((pytest.skip.Exception, DataError), match=r"opened|no column other"):
+            Align(context("align", output=tmp_path, pairs=[{**made.ALIGN["pairs"][0], **change}]))
     excluded = [{**made.ALIGN["pairs"][0], "exclude": {"style": ["odd"]}}]
     with pytest.raises(pytest.skip.Exception):
         Align(context("align", output=tmp_path, pairs=excluded))
     with pytest.raises(pytest.skip.Exception):
         Align(context("align", output=tmp_path, start={"text": "student"}))
+
+
+def test_images_beside_a_table_that_change_are_noticed(tmp_path: Path) -> None:
+    for name in ("0.png", "1.png"):
+        (tmp_path / name).write_bytes(made.picture((200, 10, 10), 0))
+    lines = [json.dumps({"image": f"{number}.png", "caption": f"number {number}"}) for number in range(2)]
+    (tmp_path / "a.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    source = PairSource("a", open_rows(tmp_path / "a.jsonl"), Captions({"en": "caption"}), folder=tmp_path)
+    before = source.files()
+    assert source.files() == before != ""
+    (tmp_path / "1.png").write_bytes(made.picture((10, 10, 200), 1))
+    assert source.files() != before
+    made.write_parquet(tmp_path / "b.parquet", made.rows(4))
+    assert PairSource("b", open_rows(tmp_path / "b.parquet"), Captions({"zh": "zh"})).files() == ""
 
 
 def broken_world(folder: Path, bad: int) -> Path:

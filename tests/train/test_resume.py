@@ -126,6 +126,24 @@ def test_a_finished_stage_is_passed_over(trained: Path, world: Path) -> None:
     assert (trained / "align" / "report.json").stat().st_mtime_ns == before
 
 
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"leave_out_every": 3}, "settings leave_out_every was 0 and is 3"),
+        ({"seed": 6}, "seed was 5 and is 6"),
+        ({"stages": {"student": {"batch_size": 6}}}, "stage batch_size was .* and is 6"),
+    ],
+)
+def test_a_finished_stage_of_other_settings_is_not_built_upon(
+    changes: dict[str, Any], named: str, trained: Path, world: Path, tmp_path: Path
+) -> None:
+    for stage in ("teacher", "student"):
+        (tmp_path / stage).symlink_to(trained / stage)
+    with pytest.raises(ConfigError, match=named):
+        run_recipe(made.recipe(**changes), world, tmp_path, resume=True, device="cpu")
+    assert not (tmp_path / "align").exists()
+
+
 def test_a_run_is_not_overwritten_by_a_slip(trained: Path, train: Train) -> None:
     with pytest.raises(UsageError, match="--resume"):
         train(made.recipe(), output=trained)
@@ -135,6 +153,9 @@ def test_a_run_is_not_overwritten_by_a_slip(trained: Path, train: Train) -> None
     ("changes", "named"),
     [
         ({"seed": 6}, "seed was 5 and is 6"),
+        ({"precision": "bf16"}, "precision was 'no' and is 'bf16'"),
+        ({"exclude": {"style": ["odd"]}}, r"exclude style was None and is \['odd'\]"),
+        ({"leave_out_every": 3}, "leave_out_every was 0 and is 3"),
         ({"stages": {"teacher": {"batch_size": 6}}}, "batch_size was 12 and is 6"),
         ({"stages": {"teacher": {"optimizer": {"warmup_steps": 3}}}}, "optimizer warmup_steps was 2 and is 3"),
     ],

@@ -8,6 +8,7 @@ from typing import Annotated, Final, TypedDict
 
 import typer
 
+from altclip.cli.opening import device_name
 from altclip.cli.output import escape, progress_console
 from altclip.cli.reporting import check_targets, heading, show_tables, write_json, write_markdown, write_suite
 from altclip.errors import UsageError
@@ -44,7 +45,9 @@ def command(
     reports: Annotated[
         list[Path] | None, typer.Option("--report", help="A .md or .html file to write; repeatable.")
     ] = None,
-    device: Annotated[str, typer.Option(help="cpu, cuda, mps, or auto.")] = "auto",
+    device: Annotated[
+        str | None, typer.Option(help="cpu, cuda, cuda:1 or mps; else ALTCLIP_DEVICE or the best.")
+    ] = None,
 ) -> None:
     """Measure models side by side: zero-shot classification and retrieval, by language, with 95 % intervals.
 
@@ -54,7 +57,7 @@ def command(
     """
     from altclip.prompts import split_labels
 
-    options: _Shared = {"labels": label or (), "device": device, "report": _say}
+    options: _Shared = {"labels": label or (), "device": device or device_name(), "report": _say}
     asked, written = split_labels(languages), (json_file, list(reports or ()))
     if dataset or suite:
         if (dataset and suite) or style != "twemoji" or left_out:

@@ -41,16 +41,17 @@ def command(
 
 def _running(parameters: int) -> dict[str, Any]:
     """Device, number format and engine that an Encoder would take here, with the reasons."""
-    from altclip.device import available_devices, pick_device, pick_dtype
-    from altclip.engines import check_choices, pick
+    from altclip.device import available_devices
+    from altclip.engines import check_choices, computes_in, dtype_for, pick, pick_place
 
-    check_choices(engine_name(), precision_name())
-    device = pick_device(device_name())
+    engine, precision = engine_name(), precision_name()
+    check_choices(engine, precision)
+    device = pick_place(device_name(), engine, precision)
     reason = f"{DEVICE} asks for it" if device_name() != "auto" else f"the best of {', '.join(available_devices())}"
-    dtype = pick_dtype("auto", device)
-    engine = pick(engine_name(), device, dtype, parameters, precision=precision_name())[1]
-    named = str(dtype).removeprefix("torch.")
-    return {"device": str(device), "device_reason": reason, "dtype": named, "engine_reason": engine}
+    dtype = dtype_for("auto", precision, device)
+    name, why = pick(engine, device, dtype, parameters, precision=precision)
+    format_ = computes_in(name, device, dtype, parameters, precision)
+    return {"device": str(device), "device_reason": reason, "dtype": format_, "engine_reason": why}
 
 
 def _show(description: Description, running: Mapping[str, Any]) -> None:

@@ -34,12 +34,12 @@ def digest_weights(weights: Iterable[tuple[str, torch.Tensor]]) -> str:
 
 
 def cached_embeddings(folder: Path, parts: Iterable[str], length: int, embed: Embed, batch: int) -> NDArray[np.float32]:
-    """(length, D) float32, memory-mapped: from the entry named by `parts`, or made by `embed(start, stop)` and kept.
+    """(length, D) float32, memory-mapped: from the entry of these `parts` and length, or made by `embed(start, stop)`.
 
-    An entry appears under its name only when whole. What a killed run had made of it is taken up again; a second
+    What is made is kept, under its name only when whole. What a killed run had made of it is taken up again; a second
     process that wants the same entry waits for the first. Raises DataError if it cannot be written.
     """
-    name = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
+    name = hashlib.sha256("\0".join([*parts, str(length)]).encode()).hexdigest()[:32]
     path, partial = folder / f"{name}.npy", folder / f"{name}.part"
     if not path.is_file():
         try:

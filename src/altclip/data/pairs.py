@@ -7,6 +7,7 @@ position after each batch goes with it, into the checkpoint.
 
 from __future__ import annotations
 
+import hashlib
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -70,6 +71,19 @@ class PairSource:
         columns = self._texts[list(indices)]
         return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
 
+    def files(self) -> str:
+        """What tells whether the files that image cells name have changed; nothing where the cells hold the images."""
+        if not isinstance(image_bytes(self._images[0][self.image]), str):
+            return ""
+        state = hashlib.sha256()
+        for cell in self._images:
+            file = self.folder / str(image_bytes(cell[self.image]))
+            there = file.stat() if file.is_file() else None
+            state.update(
+                f"{file.name}\0{there and (there.st_size, there.st_mtime_ns)}\n".encode(errors="surrogateescape")
+            )
+        return state.hexdigest()
+
     @cached_property
     def _texts(self) -> Any:
         return self.rows.select_columns(self.texts.columns)
@@ -91,7 +105,8 @@ class Plan(NamedTuple):
 class Pairs:
     """A batch: images (B, 3, S, S) pixels or (B, D) embeddings, float32; texts, B of them.
 
-    keys (B,): equal where pairs mean the same; skipped: bad samples, by name and reason; position: of the streams.
+    keys (B, 2): of what the image shows and of the text, equal where pairs mean the same; skipped: bad samples, by name
+    and reason; position: of the streams.
     """
 
     images: Pixels
@@ -163,12 +178,14 @@ class PairBatches:
                 filled[place] = replace(rows[place], cells=read)
         return filled
 
-    def _sample(self, row: Row, rows: list[Row], step: int, skipped: list[str]) -> tuple[Pixels, str, int]:
+    def _sample(self, row: Row, rows: list[Row], step: int, skipped: list[str]) -> tuple[Pixels, str, tuple[int, int]]:
         source, draw = self.sources[row.source], order.generator(self.seed, row.source, row.index, step)
         for _ in range(_TRIES):
             try:
                 image = self.image(row, draw, step)
-                return image, source.texts.choose(row.cells, draw), stable_key(source.name, source.texts.key(row.cells))
+                text = source.texts.choose(row.cells, draw)
+                shown = stable_key(source.name, source.texts.key(row.cells))
+                return image, text, (shown, stable_key("", text.casefold()))
             except (ImageError, DataError) as error:
                 skipped.append(f"{source.name}[{row.cells.get('__key__', row.index)}]: {error}")
                 row = self._another(row, rows, draw)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -18,6 +19,10 @@ _BUILDERS: Final = {
     ".tar": "webdataset",
     ".bin": "binary",  # ours: CIFAR-10's own form
 }
+# As `datasets` names them.
+_SPLITS: Final = frozenset(
+    {"train", "training", "validation", "valid", "dev", "val", "test", "testing", "eval", "evaluation"}
+)
 
 
 def open_rows(
@@ -26,7 +31,9 @@ def open_rows(
     """A `datasets.Dataset` (or IterableDataset when streaming) of a file, a glob, a folder or, with `hub`, a hub id.
 
     A folder of images is read as `datasets` reads it: classes by sub-folder in the column `label`, or the columns of a
-    metadata.csv or metadata.jsonl in it. Image columns stay encoded: they are decoded where they are used.
+    metadata.csv or metadata.jsonl in it; what files and classes are called tells no splits, but sub-folders named like
+    splits that hold folders, or metadata of their own, are such. Image columns stay encoded: they are decoded where
+    they are used.
 
     Raises DataError if it is missing, cannot be read, or lacks one of `columns`.
     """
@@ -68,9 +75,17 @@ def _builder(path: Path) -> tuple[str, dict[str, Any]]:
         separator = {"sep": "\t"} if suffix == ".tsv" else {}
         return _BUILDERS[suffix], {"data_files": str(path), **separator}
     if path.is_dir():
-        return "imagefolder", {"data_dir": str(path)}
+        if _has_splits(path):
+            return "imagefolder", {"data_dir": str(path)}
+        return "imagefolder", {"data_files": {"train": f"{glob.escape(str(path.resolve()))}/**"}}
     kinds = ", ".join(_BUILDERS)
     raise DataError(f"data set {path} is neither a folder of images nor a file of a known kind ({kinds})")
+
+
+def _has_splits(folder: Path) -> bool:
+    """Whether sub-folders are splits. Left to itself the library takes any name with such a word in it for one."""
+    below = (child for child in folder.iterdir() if child.is_dir() and child.name.lower() in _SPLITS)
+    return any(inner.is_dir() or inner.name.startswith("metadata.") for split in below for inner in split.iterdir())
 
 
 def _binary(path: Path, datasets: Any) -> Any:

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from altclip.checkpoints import HubOptions
 from altclip.checkpoints.notice import show_duties
-from altclip.device import pick_device
 from altclip.encoder.calibration import check_calibration
 from altclip.encoder.decoding import OnError
 from altclip.encoder.embedder import Embedder
@@ -20,7 +19,7 @@ from altclip.encoder.inputs import BatchSize, Images, is_embeddings, is_one_imag
 from altclip.encoder.labels import Prediction, check_top_k, label_list, probabilities, ranked
 from altclip.encoder.loading import check_readout, open_parts, parts_of, save_parts
 from altclip.encoder.progress import ShowProgress
-from altclip.engines import Features, check_choices, dtype_for
+from altclip.engines import Features, check_choices, dtype_for, pick_place
 from altclip.errors import UsageError
 from altclip.languages import Language
 from altclip.metrics import class_embeddings
@@ -81,7 +80,7 @@ class Encoder(Embedder):
         check_choices(engine, precision)
         check_calibration(calibration, precision)
         check_readout(head)
-        place = pick_device(device)
+        place = pick_place(device, engine, precision)
         hub: HubOptions = {"revision": revision, "token": token, "local_files_only": local_files_only}
         kind = dtype_for(dtype, precision, place)
         parts = open_parts(model, image_weights, dtype=kind, device=place, hub=hub, head=head)

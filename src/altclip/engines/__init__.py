@@ -1,7 +1,17 @@
 """How a model is run: an engine takes arrays and gives arrays, whatever computes in between."""
 
 from altclip.engines.base import Engine, Features, Ids, Pixels
-from altclip.engines.choosing import ENGINES, PRECISIONS, check_choices, choose, dtype_for, known_engines, pick
+from altclip.engines.choosing import (
+    ENGINES,
+    PRECISIONS,
+    check_choices,
+    choose,
+    computes_in,
+    dtype_for,
+    known_engines,
+    pick,
+    pick_place,
+)
 from altclip.engines.compiled import CompiledEngine
 from altclip.engines.eager import TorchEngine
 from altclip.engines.onnx import OnnxEngine
@@ -23,7 +33,9 @@ __all__ = [
     "check_choices",
     "check_enough",
     "choose",
+    "computes_in",
     "dtype_for",
     "known_engines",
     "pick",
+    "pick_place",
 ]

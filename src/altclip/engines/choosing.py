@@ -6,7 +6,7 @@ from typing import Final
 
 import torch
 
-from altclip.device import cpu_has_bfloat16, pick_dtype
+from altclip.device import cpu_has_bfloat16, pick_device, pick_dtype
 from altclip.engines import onnx_library, openvino, quantising
 from altclip.engines.base import Engine
 from altclip.engines.compiled import CompiledEngine, check_compiler
@@ -19,6 +19,7 @@ from altclip.errors import UsageError
 from altclip.models import DualEncoder
 
 ENGINES: Final = ("torch", "compiled", "openvino", "onnx")
+_ON_CPU: Final = ("openvino", "onnx")
 PRECISIONS: Final = ("fast", "exact", "int8")
 _LARGE: Final = 50_000_000  # parameters; smaller models have done their work before a graph is compiled
 
@@ -36,6 +37,16 @@ def check_choices(engine: str, precision: str) -> None:
         openvino.library()
     if engine == "onnx":
         onnx_library.check_installed()
+
+
+def pick_place(device: str | torch.device, engine: str, precision: str) -> torch.device:
+    """The device, as `pick_device`; the CPU for what runs there alone. Raises UsageError where another is asked for."""
+    only_cpu = engine in _ON_CPU or precision == "int8"
+    place = pick_device("cpu" if only_cpu and device == "auto" else device)
+    if only_cpu and place.type != "cpu":
+        what = f"engine '{engine}'" if engine in _ON_CPU else f"precision '{precision}'"
+        raise UsageError(f"{what} computes on the CPU, not on {place}: give device 'cpu' or 'auto'")
+    return place
 
 
 def dtype_for(dtype: str | torch.dtype, precision: str, device: torch.device) -> torch.dtype:
@@ -131,6 +142,16 @@ def _pick(
     if not openvino.is_installed():
         return "torch", "torch: openvino, made for CPUs, is not installed (pip install 'altclip[openvino]')"
     return "openvino", "openvino: installed, and made for large models on a CPU"
+
+
+def computes_in(engine: str, device: torch.device, dtype: torch.dtype, parameters: int, precision: str) -> str:
+    """The number format that an engine set up by `choose` computes in; dtype: of the weights as they are loaded."""
+    if precision == "int8":
+        return "int8"
+    large = engine in ("compiled", "openvino") or (engine == "torch" and parameters >= _LARGE)
+    if large and precision == "fast" and device.type == "cpu" and dtype == torch.float32 and cpu_has_bfloat16():
+        dtype = torch.bfloat16
+    return str(dtype).removeprefix("torch.")
 
 
 def known_engines() -> dict[str, str]:

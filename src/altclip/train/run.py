@@ -17,7 +17,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from altclip import __version__
 from altclip.checkpoints import resolve
+from altclip.checkpoints.weights import read_json
 from altclip.errors import ConfigError, UsageError
 from altclip.models import ModelConfig
 from altclip.processing import Tokenizer
@@ -34,13 +36,15 @@ from altclip.train.stages import STAGES, Context
 from altclip.train.stages.build import base_name
 from altclip.train.stages.sizes import model_config
 from altclip.train.stages.texts import check_tokenizer
-from altclip.train.state import seed_everything
+from altclip.train.state import differences, seed_everything
 from altclip.train.tokenizer import tokenizer_folder
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
 REPORT_NAME = "report.json"
+# Of a recipe, beside its stages: what decides what a stage comes to.
+_DECIDES = {"precision", "exclude", "leave_out_every", "tokenizer", "model", "data"}
 
 
 def run_recipe(
@@ -75,6 +79,7 @@ def run_recipe(
     accelerator.wait_for_everyone()
     for name, config in stages.items():
         if is_done(output / name):
+            _check_as_it_was(output / name, recipe, config)
             tell(f"{name}: done already")
         else:
             context = open_context(recipe, config, data, output, accelerator, tell)
@@ -101,6 +106,23 @@ def is_done(folder: Path) -> bool:
     return (folder / REPORT_NAME).is_file()
 
 
+def settings_of(recipe: Recipe) -> dict[str, Any]:
+    """What of a recipe decides what a stage comes to, beside the stage itself and the seed."""
+    return recipe.model_dump(mode="json", include=_DECIDES)
+
+
+def _check_as_it_was(folder: Path, recipe: Recipe, config: StageConfig) -> None:
+    """Raise ConfigError where a stage is done, and with other settings than those that the next ones would have."""
+    report = read_json(folder / REPORT_NAME)
+    if report.get("altclip") != __version__:  # another version may have other settings
+        return
+    before = {"seed": report.get("seed"), "stage": report.get("stage"), "settings": report.get("settings")}
+    now = {"seed": recipe.seed, "stage": config.model_dump(mode="json"), "settings": settings_of(recipe)}
+    problems = [line for key in now if before[key] is not None for line in differences(before[key], now[key], key)]
+    if problems:
+        raise ConfigError([f"{folder} was made otherwise: go on as it was, or take another --output", *problems])
+
+
 def train_one(name: str, context: Context, accelerator: Accelerator, *, resume: bool, show: bool) -> None:
     """One stage from start to saved model."""
     folder, began = context.output / name, time.perf_counter()
@@ -108,7 +130,7 @@ def train_one(name: str, context: Context, accelerator: Accelerator, *, resume: 
     stage = STAGES[context.config.kind](context)
     facts = {
         "recipe": context.recipe.name, "seed": context.recipe.seed, "stage": context.config.model_dump(mode="json"),
-        "data": context.digests, **versions(),
+        "settings": settings_of(context.recipe), "data": context.digests, **versions(),
     }  # fmt: skip
     context.report(f"{name}: {context.config.steps} steps on {context.device}, {context.world_size} process(es)")
     run_stage(name, stage, context, facts, accelerator, folder, resume=resume, show=show)

@@ -95,6 +95,8 @@ class TrainingState:
     def _check(self, path: Path, facts: dict[str, Any], processes: int) -> None:
         mine = json.loads(json.dumps(self.facts))
         problems = differences(facts["stage"], mine["stage"], "") + differences(facts["data"], mine["data"], "data")
+        if "settings" in facts:  # not in checkpoints of before
+            problems += differences(facts["settings"], mine["settings"], "")
         if facts["seed"] != mine["seed"]:
             problems.append(f"seed was {facts['seed']} and is {mine['seed']}")
         if processes != self.accelerator.num_processes:

@@ -66,7 +66,10 @@ class Align(Contrastive):
         processor = self.context.image_processor
         sides = ("vision.", "visual_projection.")
         weights = [(name, weight) for name, weight in self.trained.named_parameters() if name.startswith(sides)]
-        parts = (digest_weights(weights), repr(processor.to_dict()), source.digest, self.context.recipe.precision)
+        parts = (
+            digest_weights(weights), repr(processor.to_dict()), source.digest, source.files(),
+            self.context.recipe.precision,
+        )  # fmt: skip
         self.trained.eval()
         embed = Embedding(self, source, processor)
         return cached_embeddings(self.context.output / "cache", parts, len(source.rows), embed, _BATCH)

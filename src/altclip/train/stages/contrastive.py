@@ -27,7 +27,7 @@ from altclip.train.stages.texts import text_features, text_limit, tokenize
 
 @dataclass
 class PairTensors(Batch):
-    """images (B, 3, S, S), or their embeddings (B, D); ids and mask (B, L); keys (B,)."""
+    """images (B, 3, S, S), or their embeddings (B, D); ids and mask (B, L); keys (B, 2), see `Pairs`."""
 
     images: Tensor
     ids: Tensor

@@ -33,7 +33,7 @@ def pair_source(context: Context, data: PairData) -> PairSource:
     columns = [data.image, *([data.label] if data.label else data.captions.values()), *data.exclude]
     name, where = data.hub or str(data.path), data.hub or context.data / str(data.path)
     rows = open_rows(where, hub=bool(data.hub), streaming=data.streaming, split=data.split, columns=columns)
-    digest = noted(context, name, where, rows)
+    digest = f"{noted(context, name, where, rows)} {data.split} {data.image}"
     everywhere = {column: values for column, values in context.recipe.exclude.items() if column in rows.column_names}
     for column, values in {**everywhere, **data.exclude}.items():
         rows = _without(rows, column, frozenset(values), data.streaming)

@@ -80,11 +80,12 @@ def _image_of(path: Path, rows: Any) -> Any:
 
 
 def _digest(path: Path) -> str:
-    """Of the file; of a folder's images; of the images in the folder of a file that names them."""
+    """Of the file; of a folder's images and what names them; of the images in the folder of a file that names them."""
     if path.suffix.lower() in (".parquet", ".tar"):
         return digest_files([path])
     folder = path if path.is_dir() else path.parent
-    images = sorted(file for file in folder.rglob("*") if file.suffix.lower() in IMAGE_SUFFIXES)
+    told = (file for file in folder.rglob("*") if file.suffix.lower() in IMAGE_SUFFIXES or file.stem == "metadata")
+    images = sorted(file for file in told if file.is_file())
     return digest_files([*images, *([path] if path.is_file() else [])])
 
 
