@@ -66,3 +66,12 @@ def test_transformers_opens_it_with_equal_outputs(mini: Encoder) -> None:
         images, words = mini.model.encode_image(pixels), mini.model.encode_text(**batch)
         ours = mini.model.logit_scale.exp() * torch.cosine_similarity(images[:, None], words[None], dim=-1)
     torch.testing.assert_close(ours, theirs, atol=1e-3, rtol=0)
+
+
+def test_it_tells_a_photograph_that_it_was_never_shown(mini: Encoder) -> None:
+    """Among 200 labels, of each language; by chance it would be the first of one in 200."""
+    photograph = pytest.importorskip("skimage.data").coffee()
+    for language in LANGUAGES:
+        labels = prompts.label_set("mini", language)
+        ((best, *_),) = mini.classify([photograph], list(labels.values()), language=language)
+        assert best.label == labels["n07920052"], language

@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from altclip.cli import index_tasks
-from altclip.search import Index
+from altclip.search import Index, Query
 from tests.bad import picture
 from tests.cli.conftest import Run
 
@@ -47,6 +48,19 @@ def test_a_folder(index: Run, album: Path, tiny_folder: Path, tmp_path: Path) ->
     assert "passed over: 4" in err
     code, out, _ = index(album)  # the model is that of the index
     assert (code, out.splitlines()[0]) == (0, "nothing to do; 3 unchanged")
+
+
+def test_places_are_kept_only_if_asked_for(index: Run, album: Path, tiny_folder: Path, tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif.get_ifd(0x8825).update({1: "N", 2: (48.0, 51.0, 30.0), 3: "E", 4: (2.0, 17.0, 40.0)})
+    picture((9, 9, 90)).save(album / "paris.jpg", exif=exif)
+    places = []
+    for options in ((), ("--gps",)):
+        other = tmp_path / f"index {len(options)}"
+        assert index(album, "--index", other, "--model", tiny_folder, *options).code == 0
+        rows = [hit.row for hit in Index.open(other).search(Query()).hits if hit.row.name == "paris.jpg"]
+        places.append([row.latitude for row in rows])
+    assert places == [[None], [pytest.approx(48.858333, abs=1e-4)]]
 
 
 def test_no_folder_means_all_that_were_indexed(indexed: Run, album: Path) -> None:

@@ -72,6 +72,21 @@ def test_a_text(search: Run, album: Path, tiny_folder: Path) -> None:
     np.testing.assert_allclose([hit["score"] for hit in found], np.sort(cosines)[::-1], atol=1e-5)
 
 
+def test_scenes_are_shown_once(run: Run, tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "photos").mkdir()
+    for name, colour in (("one", (200, 10, 10)), ("one again", (200, 10, 10)), ("other", (10, 10, 200))):
+        picture(colour).save(tmp_path / "photos" / f"{name}.png")
+    Update(tmp_path / "index", [tmp_path / "photos"], Encoder, model=str(tiny_folder)).run()
+    monkeypatch.setenv("ALTCLIP_INDEX", str(tmp_path / "index"))
+    found = {}
+    for options in ((), ("--group",)):
+        code, out, _ = run("search", "cat", *options, "--json")
+        assert code == 0
+        found[options] = json.loads(out)["hits"]
+    assert len(found[()]) == 3
+    assert sorted(len(hit["same"]) for hit in found["--group",]) == [0, 1]
+
+
 def test_the_table(search: Run) -> None:
     code, out, err = search("cat", "--top", 3)
     assert code == 0

@@ -27,7 +27,7 @@ from tests.export.made import config_of
 from tests.tiny import SIDE, tiny_model, tiny_model_folder
 
 pytest.importorskip("openvino")
-OTHERS = ("clip", "chinese-clip", "m-clip")
+OTHERS = ("clip", "chinese-clip", "m-clip", "altclip-m18", "taiyi-classifier", "taiyi-pooler")
 MODELS = ("altclip", *(pytest.param(name, marks=pytest.mark.slow) for name in OTHERS))
 
 

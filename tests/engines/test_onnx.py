@@ -30,9 +30,10 @@ def kept_graphs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("graphs")
 
 
-@pytest.mark.parametrize(
-    "family", ["altclip", *(pytest.param(name, marks=pytest.mark.slow) for name in ("clip", "chinese-clip", "m-clip"))]
-)
+OTHERS = ("clip", "chinese-clip", "m-clip", "altclip-m18", "taiyi-classifier", "taiyi-pooler")
+
+
+@pytest.mark.parametrize("family", ["altclip", *(pytest.param(name, marks=pytest.mark.slow) for name in OTHERS)])
 def test_it_gives_what_the_model_gives(kept_graphs: Path, family: str) -> None:
     model = tiny_model(3, config_of(family))
     engine = OnnxEngine(model, cache=kept_graphs)

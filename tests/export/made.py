@@ -41,15 +41,15 @@ def clip_tokenizer() -> Tokenizer:
 
 
 def config_of(family: str) -> ModelConfig:
-    """A tiny configuration: `altclip`, `clip`, `chinese-clip` or `m-clip`."""
+    """A tiny configuration: any of the families that the table below has."""
     config = tiny_config()
     assert config.text is not None
+    bert = replace(config.text, architecture="bert", max_position_embeddings=MAX_TOKENS, type_vocab_size=2)
     texts = {
         "altclip": config.text,
+        "altclip-m18": config.text,
         "m-clip": config.text,
-        "chinese-clip": replace(
-            config.text, architecture="bert", max_position_embeddings=MAX_TOKENS, type_vocab_size=2
-        ),
+        **dict.fromkeys(("chinese-clip", "taiyi-classifier", "taiyi-pooler"), bert),
         "clip": replace(
             config.text,
             architecture="clip",

@@ -44,6 +44,9 @@ def test_npz_goes_with_numpy_alone(tmp_path: Path) -> None:
     with np.load(tmp_path / "all.npz") as kept:
         assert dict(zip(kept["ids"], kept["names"], strict=True)) == {row.id: row.path for row in rows}
         assert kept["embeddings"].shape == (3, 8)
+        by_id = dict(zip(kept["ids"], kept["embeddings"], strict=True))
+        for row in rows:
+            np.testing.assert_allclose(by_id[row.id], vector_of(row), atol=1e-6)
         assert str(kept["digest"]) == DIGEST
 
 

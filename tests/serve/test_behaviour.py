@@ -307,6 +307,38 @@ def test_the_address_that_it_listens_at_is_answered(encoder: Encoder) -> None:
     assert asyncio.run(status("127.0.0.3:8000")) == 400
 
 
+def test_host_names_that_the_settings_name(encoder: Encoder) -> None:
+    with serving(encoder, hosts=("photos.example",)) as client:
+        answers = [client.get("/v1/models", headers={"host": host}) for host in ("photos.example", "evil.example")]
+    assert [answer.status_code for answer in answers] == [200, 400]
+
+
+@pytest.mark.parametrize(("proxies", "statuses"), [("127.0.0.1", [200, 200, 429]), ("", [200, 429, 429])])
+def test_the_rate_is_that_of_a_client_behind_a_proxy_that_is_believed(
+    encoder: Encoder, proxies: str, statuses: list[int]
+) -> None:
+    with serving(encoder, proxies=proxies, rate=1, burst=1) as client:
+        found = [
+            client.get("/v1/models", headers={"x-forwarded-for": address}).status_code
+            for address in ("192.0.2.1", "192.0.2.2", "192.0.2.1")
+        ]
+    assert found == statuses
+
+
+def test_connections_beyond_the_limit_are_turned_away(encoder: Encoder) -> None:
+    with serving(encoder, connections=2) as client:
+        where = client.base_url
+        held = [socket.create_connection((where.host, where.port or 0), timeout=10) for _ in range(2)]
+        try:
+            for line in held:  # a request each, so that the server knows of both
+                line.sendall(f"GET /healthz HTTP/1.1\r\nHost: {where.host}\r\n\r\n".encode())
+                assert line.recv(100)
+            assert client.get("/v1/models").status_code == 503
+        finally:
+            for line in held:
+                line.close()
+
+
 @pytest.mark.parametrize("path", ["/v1/models", "/nowhere", "/healthz", "/openapi.json"])
 def test_security_headers(client: httpx.Client, path: str) -> None:
     headers = client.get(path).headers

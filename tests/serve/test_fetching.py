@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -292,6 +293,8 @@ def test_nobody_is_there() -> None:
 
 def test_https_is_checked_by_name_and_does_not_lead_to_http(pictures: Site) -> None:
     """The site speaks no TLS, and that is all that is told."""
+    tls = Names().fetcher()._pool._ssl_context
+    assert (tls.verify_mode, tls.check_hostname) == (ssl.CERT_REQUIRED, True)
     assert refused(Names().fetcher(), f"https://pictures.example:{pictures.port}/") == UnfetchableError().reason
     from altclip.serve.fetching import _next
 

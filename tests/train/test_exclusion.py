@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -214,6 +215,21 @@ def test_a_recipe_without_classes(data: Path, tmp_path: Path) -> None:
 def test_lines(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("\ufeffred\r\n dark grey \r\nred\r\n", encoding="utf-8")
     assert read_classes(tmp_path / "a.txt") == ["red", "dark grey"]
+
+
+def test_held_out_texts_are_in_no_parallel_source(world: Path, trained: Path, tmp_path: Path) -> None:
+    """By any of the captions of a cell, whatever their case and punctuation."""
+    shutil.copytree(world, tmp_path / "data")
+    made.write_parquet(tmp_path / "data" / "val.parquet", [{"en": ["The RED boat!", "nothing like it"], "id": 1}])
+    held: dict[str, Any] = {"held_out": {"path": "val.parquet", "columns": ["en"]}}
+    found = []
+    for change in ({}, held):
+        recipe = made.recipe({"student": {"parallel": [{**made.STUDENT["parallel"][0], **change}]}})
+        opened = context(recipe, "student", tmp_path / "data", trained)
+        (source,) = parallel_sources(opened, opened.config.parallel[0])
+        found.append([english for english, _ in source.pairs])
+    assert [("the red boat",) in pairs for pairs in found] == [True, False]
+    assert len(found[0]) - len(found[1]) == found[0].count(("the red boat",))
 
 
 def test_parallel_sources_without_exclusion_are_untouched(world: Path, trained: Path) -> None:
