@@ -18,6 +18,7 @@ from altclip.checkpoints.layouts.chinese_clip import CHINESE_CLIP, CHINESE_CLIP_
 from altclip.checkpoints.opening import without_memory
 from altclip.encoder import Encoder, describe
 from altclip.errors import LayoutError, UnsafeFileError, WeightsError
+from altclip.export import convert
 from altclip.models import DualEncoder, ModelConfig, heads_of
 from tests.checkpoints.openai_names import assert_same_features, chinese_clip_state, written
 from tests.checkpoints.test_round_trip import opened_by_transformers
@@ -273,6 +274,9 @@ class TestEncoder:
         np.testing.assert_array_equal(again.encode_texts(TEXTS), encoder.encode_texts(TEXTS))
         assert again.image_processor == encoder.image_processor
         ChineseCLIPModel.from_pretrained(tmp_path / "saved")
+        convert(alone, tmp_path / "converted", to="hf")
+        converted = Encoder(tmp_path / "converted", device="cpu")
+        np.testing.assert_array_equal(converted.encode_texts(TEXTS), encoder.encode_texts(TEXTS))
         settings = ChineseCLIPImageProcessorPil.from_pretrained(tmp_path / "saved")
         assert (dict(settings.size), settings.do_center_crop) == ({"height": 30, "width": 30}, False)
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tokenizers
 import torch
 
 from altclip.checkpoints import save_model
@@ -136,6 +137,18 @@ class TestFromModel:
             Encoder.from_model(tiny_model(), large)
         with pytest.raises(LayoutError, match="tokenizer has .* tokens, the text tower 100"):
             Encoder.from_model(tiny_model(config=tiny_config(vocab_size=100)), processor)
+
+    def test_tokens_that_were_added_since_are_refused(self, tmp_path: Path) -> None:
+        folder = tiny_model_folder(tmp_path / "model")
+        backend = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
+        backend.add_special_tokens(["<special>"])  # in no text
+        backend.save(str(folder / "tokenizer.json"))
+        room = tiny_config().text.vocab_size - backend.get_vocab_size()  # type: ignore[union-attr]
+        assert Encoder(folder).dim
+        backend.add_tokens([f"zebrafinch{number}" for number in range(room + 1)])
+        backend.save(str(folder / "tokenizer.json"))
+        with pytest.raises(LayoutError, match="tokens were added since"):
+            Encoder(folder)
 
     def test_a_text_tower_without_a_read_out_is_refused(self) -> None:
         with pytest.raises(LayoutError, match="without a read-out"):

@@ -268,6 +268,12 @@ class TestDescription:
         assert 860e6 < found.parameters["all"] < 870e6
         assert found.folder is None
 
+    @pytest.mark.parametrize("name", ["taiyi", "mini-teacher"])
+    def test_of_a_preset_that_nobody_has_released_the_sizes_are_known(self, name: str) -> None:
+        found = describe(name)
+        assert found.parameters["text"] > 0
+        assert not found.weights_here
+
     def test_of_any_other_hub_model_nothing_is(self) -> None:
         with pytest.raises(HubError):
             describe("somebody/something")

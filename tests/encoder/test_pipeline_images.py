@@ -5,13 +5,14 @@ from __future__ import annotations
 import threading
 import time
 import weakref
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageSequence
 
 from altclip.encoder import Encoder
 from altclip.encoder.batching import most_at_once
@@ -119,6 +120,44 @@ def test_a_mixed_folder_through_an_encoder(encoder: Encoder, photos: list[Path],
     assert all(str(files[position]) in str(error) for position, error in bad.items())
     good = [file for position, file in enumerate(files) if position not in bad]
     np.testing.assert_allclose(rows, np.concatenate([encoder.encode_images(file) for file in good]), atol=1e-5)
+
+
+def test_an_array_may_be_filled_again_for_every_image(encoder: Encoder) -> None:
+    draw = np.random.default_rng(0)
+    images = [draw.integers(0, 255, (SIDE, SIDE, 3), dtype=np.uint8) for _ in range(40)]
+
+    def refilled() -> Iterator[np.ndarray]:
+        buffer = np.empty_like(images[0])
+        for image in images:
+            buffer[:] = image
+            yield buffer
+
+    np.testing.assert_allclose(encoder.encode_images(refilled()), encoder.encode_images(images), atol=1e-6)
+
+
+def test_one_opened_file_may_be_several_images(encoder: Encoder, tmp_path: Path) -> None:
+    draw = np.random.default_rng(0)
+    frames = [Image.fromarray(draw.integers(0, 255, (64, 64, 3), dtype=np.uint8)).convert("P") for _ in range(12)]
+    frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
+    with Image.open(tmp_path / "a.gif") as opened:
+        expected = [frame.convert("RGB") for frame in ImageSequence.Iterator(opened)]
+    with Image.open(tmp_path / "a.gif") as opened:
+        found = encoder.encode_images(ImageSequence.Iterator(opened))
+    np.testing.assert_allclose(found, encoder.encode_images(expected), atol=1e-6)
+    Image.fromarray(draw.integers(0, 255, (900, 900, 3), dtype=np.uint8)).save(tmp_path / "large.jpg")
+    alone = encoder.encode_images(Image.open(tmp_path / "large.jpg"))
+    np.testing.assert_allclose(
+        encoder.encode_images([Image.open(tmp_path / "large.jpg")] * 6), alone.repeat(6, 0), atol=1e-6
+    )
+
+
+def test_a_damaged_picture_from_an_iterator_is_named(encoder: Encoder, tmp_path: Path) -> None:
+    Image.new("RGB", (64, 64)).save(tmp_path / "a.png")
+    (tmp_path / "cut.png").write_bytes((tmp_path / "a.png").read_bytes()[:-30])
+    bad: dict[int, InputError] = {}
+    opened = (Image.open(tmp_path / name) for name in ("a.png", "cut.png", "a.png"))
+    assert len(encoder.encode_images(opened, on_error=bad.__setitem__)) == 2
+    assert list(bad) == [1]
 
 
 def test_the_engine_begins_before_a_whole_batch_is_decoded() -> None:

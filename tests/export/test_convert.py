@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from altclip.checkpoints import save_model
 from altclip.encoder import Encoder
 from altclip.errors import AltclipError, CheckpointError, LayoutError, MissingExtraError, UsageError
-from altclip.export import FORMS, convert, to_immich, to_onnx, to_sentence_transformers, to_torch_export
+from altclip.export import FORMS, convert, to_huggingface, to_immich, to_onnx, to_sentence_transformers, to_torch_export
 from altclip.models import heads_of
-from tests.export.made import encoder_of
+from altclip.processing import Processor
+from tests.export.made import config_of, encoder_of, processor_of
 from tests.tiny import DIM, tiny_config, tiny_model, tiny_model_folder, tiny_processor
 
 
@@ -135,6 +138,32 @@ def test_a_model_does_not_replace_itself(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="holds the model"):
         convert(folder, folder, overwrite=True)
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def test_a_model_does_not_replace_its_image_tower(tmp_path: Path) -> None:
+    folder = tiny_model_folder(tmp_path / "models" / "clip")
+    encoder = Encoder(tiny_model_folder(tmp_path / "text"))
+    encoder._parts = replace(encoder._parts, image_folder=folder)
+    with pytest.raises(UsageError, match="holds the model"):
+        to_huggingface(encoder, tmp_path / "models", overwrite=True)
+    assert (folder / "config.json").is_file()
+
+
+def test_the_number_format_is_that_of_the_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the engine computes in."""
+    encoder = Encoder(tiny_model_folder(tmp_path / "model"))
+    monkeypatch.setattr(type(encoder), "dtype", property(lambda _: torch.bfloat16))
+    done = to_huggingface(encoder, tmp_path / "out")
+    assert done.precision == json.loads((tmp_path / "out" / "report.json").read_text())["precision"] == "fp32"
+
+
+def test_another_way_to_crop_is_said(tmp_path: Path) -> None:
+    assert to_huggingface(encoder_of("clip"), tmp_path / "as transformers").notes == ()
+    given = processor_of("clip")
+    processor = Processor(replace(given.image_processor, crop_rounding="even"), given.tokenizer)
+    encoder = Encoder.from_model(tiny_model(3, config_of("clip")), processor)
+    (note,) = to_huggingface(encoder, tmp_path / "as OpenAI").notes
+    assert "differ by a shift of one pixel" in note
 
 
 @pytest.mark.parametrize("form", ["hf", "sentence-transformers", "torch-export", "onnx", "immich"])

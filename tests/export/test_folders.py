@@ -130,7 +130,7 @@ def test_what_must_not_be_replaced_is_not(tmp_path: Path, monkeypatch: pytest.Mo
     (place / "model").mkdir(parents=True)
     for what, source in (("the model", place / "model"), ("the model", place)):
         with pytest.raises(UsageError, match=f"holds {what}"):
-            check_target(place, overwrite=True, source=source)
+            check_target(place, overwrite=True, sources=[source])
     monkeypatch.setenv("HOME", str(place))
     with pytest.raises(UsageError, match="holds your home folder"):
         check_target(place, overwrite=True)

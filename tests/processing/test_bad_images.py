@@ -137,6 +137,13 @@ def test_pillows_own_limit_is_an_image_error_too_and_stays(limit: int) -> None:
     assert before == Image.MAX_IMAGE_PIXELS
 
 
+def test_what_another_program_would_draw_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("PIL.EpsImagePlugin.Ghostscript", lambda *_: pytest.fail("Ghostscript was started"))
+    script = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\n%%EOF\n"
+    with pytest.raises(ImageError, match="is no picture but EPS"):
+        open_image(script)
+
+
 def test_the_limit_is_settable() -> None:
     data = encoded(noise(5, 5), "PNG")
     assert open_image(data, max_pixels=25).size == (5, 5)

@@ -1,21 +1,22 @@
 """Images opened and prepared in threads, in order, only a few ahead of the model.
 
 The iterator of images is advanced in the thread that asks for results, never in another: a generator over a database or
-an open archive is safe. At most two images a worker are taken from it before they are wanted, as they may be large;
-prepared ones are small.
+an open archive is safe, and so is one that fills the same array again for every image. At most two images a worker are
+taken from it before they are wanted, as they may be large; prepared ones are small.
 """
 
 from __future__ import annotations
 
 import os
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import chain, islice, repeat
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
+from PIL import Image
 
 from altclip.engines import Pixels
 from altclip.errors import ImageError, InputError
@@ -41,7 +42,7 @@ def decode_ahead(
     waiting: deque[Waiting] = deque()
     with ThreadPoolExecutor(threads, thread_name_prefix="altclip-images") as pool:
         try:
-            for position, image in enumerate(images):
+            for position, image in enumerate(_apart(images)):
                 waiting.append((position, isinstance(image, str | Path), pool.submit(prepare, image)))
                 del image  # the queue holds as many as it may
                 if len(waiting) >= 2 * threads:
@@ -51,6 +52,25 @@ def decode_ahead(
         finally:
             for _, _, future in waiting:
                 future.cancel()
+
+
+def _apart(images: Iterable[ImageSource]) -> Iterator[ImageSource]:
+    """The images, so that threads may read them: what the caller may change, or two threads would read, is copied.
+
+    A list's images are its own, but a file's that stands twice in it is decoded by whoever comes first.
+    """
+    listed = isinstance(images, list | tuple | np.ndarray)
+    times = Counter(map(id, images)) if isinstance(images, list | tuple) else Counter[int]()
+    for image in images:
+        in_memory = isinstance(image, Image.Image | np.ndarray)
+        yield _copied(image) if in_memory and (not listed or times[id(image)] > 1) else image
+
+
+def _copied(image: Any) -> Any:
+    try:
+        return image.copy()
+    except Exception:  # noqa: BLE001 - a damaged file raises any of a dozen types, and says what when it is prepared
+        return image
 
 
 def stacked(arrays: Iterable[Pixels], size: int, *, growing: bool = False) -> Iterator[Pixels]:

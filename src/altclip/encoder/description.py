@@ -9,6 +9,7 @@ from typing import Any
 
 from altclip.checkpoints import open_checkpoint, read_settings, resolve
 from altclip.checkpoints.card import card_of
+from altclip.checkpoints.hub import BUNDLED, REPOSITORIES
 from altclip.checkpoints.opening import without_memory
 from altclip.errors import HubError
 from altclip.models import PRESETS, DualEncoder, ModelConfig
@@ -47,6 +48,8 @@ def describe(model: str | Path) -> Description:
             is known of the model: of a preset the sizes are.
     """
     name = str(model)
+    if name in PRESETS and name not in {*REPOSITORIES, BUNDLED} and not Path(name).expanduser().is_dir():
+        return _of_sizes(name, None, "preset", PRESETS[name], {})  # sizes to train, which nobody has released
     try:
         return _of_folder(name, resolve(model, local_files_only=True))
     except HubError:

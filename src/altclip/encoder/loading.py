@@ -192,10 +192,10 @@ def _check_tokenizer(tokenizer: Tokenizer, config: ModelConfig) -> None:
     text = config.text
     if text is None:
         return
-    if tokenizer.vocab_size > text.vocab_size:
+    if tokenizer.largest_id >= text.vocab_size:
         raise LayoutError(
-            f"the tokenizer has {tokenizer.vocab_size:,} tokens, the text tower {text.vocab_size:,}: they are of "
-            "different models; fetch the tokenizer files that belong to these weights"
+            f"the tokenizer has {tokenizer.largest_id + 1:,} tokens, the text tower {text.vocab_size:,}: they are of "
+            "different models, or tokens were added since; fetch the tokenizer files that belong to these weights"
         )
     # XLM-R counts positions by it: with another one every text would get wrong embeddings, and nobody would notice
     pad = tokenizer.pad_token_id

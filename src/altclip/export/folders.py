@@ -5,17 +5,17 @@ from __future__ import annotations
 import os
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from altclip.errors import CheckpointError, UsageError
 
 
-def check_target(target: str | Path, *, overwrite: bool, source: Path | None = None) -> Path:
+def check_target(target: str | Path, *, overwrite: bool, sources: Sequence[Path] = ()) -> Path:
     """The place to write to, as a whole path; found out before the work, not after it.
 
-    source: the folder of the model that is converted, which must not be inside what is replaced.
+    sources: the folders of the model that is converted, which must not be inside what is replaced.
 
     Raises:
         UsageError: a file is there, a folder with something in it (unless `overwrite`), or no folder to put it into;
@@ -30,7 +30,7 @@ def check_target(target: str | Path, *, overwrite: bool, source: Path | None = N
     if place.is_dir() and any(place.iterdir()):
         if not overwrite:
             raise UsageError(f"{place} is not empty: give another folder, or --force (overwrite=True) to replace all")
-        _check_replaceable(place, source)
+        _check_replaceable(place, sources)
     if not os.access(place.parent, os.W_OK):
         raise CheckpointError(f"{place.parent} may not be written to: give another folder")
     return place
@@ -61,9 +61,10 @@ def whole_folder(place: Path) -> Iterator[Path]:
         shutil.rmtree(fresh, ignore_errors=True)
 
 
-def _check_replaceable(place: Path, source: Path | None) -> None:
-    for what, inside in (("the model", source), ("your home folder", Path.home()), ("the working directory", Path())):
-        if inside is not None and inside.resolve().is_relative_to(place):
+def _check_replaceable(place: Path, sources: Sequence[Path]) -> None:
+    models = [("the model", source) for source in sources]
+    for what, inside in (*models, ("your home folder", Path.home()), ("the working directory", Path())):
+        if inside.resolve().is_relative_to(place):
             raise UsageError(f"{place} holds {what}, and would be replaced with all that is in it: give another folder")
 
 

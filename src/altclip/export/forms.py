@@ -30,6 +30,17 @@ class Converted:
         return {**asdict(self), "folder": str(self.folder)}
 
 
+def crop_notes(encoder: Encoder) -> tuple[str, ...]:
+    """What is to be said where other programs crop otherwise than the model's own."""
+    processor = encoder.image_processor
+    if processor is None or not processor.do_center_crop or processor.crop_rounding == "down":
+        return ()
+    return (
+        "this model's own program crops half a pixel to the even side, and what opens this folder crops it down: the "
+        "vectors of some sizes of images, a quarter at most, differ by a shift of one pixel",
+    )
+
+
 def facts(
     encoder: Encoder, form: str, precision: str, checks: Mapping[str, Agreement] | None = None, **more: Any
 ) -> dict[str, Any]:

@@ -9,10 +9,18 @@ import torch
 
 from altclip.encoder import Encoder
 from altclip.export.folders import check_target, whole_folder
-from altclip.export.forms import Converted, facts
-from altclip.export.lineage import lineage_of, write_lineage
+from altclip.export.forms import Converted, crop_notes, facts
+from altclip.export.lineage import folders_of, lineage_of, write_lineage
 
 NAMES: Final = {torch.float32: "fp32", torch.float16: "fp16", torch.bfloat16: "bf16"}
+
+
+def name_of(encoder: Encoder) -> str:
+    """The number format of the model's weights, in which they are written whatever an engine computes in."""
+    dtype = next(encoder.model.parameters()).dtype
+    return NAMES.get(dtype, str(dtype))
+
+
 _ABOUT: Final = """\
 Weights (safetensors), configuration, tokenizer and image settings.
 
@@ -33,12 +41,12 @@ def to_huggingface(encoder: Encoder, output: str | Path, *, overwrite: bool = Fa
         LayoutError: no layout holds such a model.
         CheckpointError: the disk is full or read-only; nothing is left.
     """
-    place = check_target(output, overwrite=overwrite, source=encoder.folder)
-    lineage, precision = lineage_of(encoder), NAMES.get(encoder.dtype, str(encoder.dtype))
+    place = check_target(output, overwrite=overwrite, sources=folders_of(encoder))
+    lineage, precision = lineage_of(encoder), name_of(encoder)
     with whole_folder(place) as folder:
         encoder.save(folder)
         write_lineage(
             lineage, folder, title="Hugging Face folder", library="transformers", about=_ABOUT,
             facts=facts(encoder, "hf", precision),
         )  # fmt: skip
-    return Converted(place, "hf", precision)
+    return Converted(place, "hf", precision, notes=crop_notes(encoder))

@@ -24,8 +24,8 @@ from altclip.encoder import Encoder
 from altclip.engines.onnx_library import EXTERNAL_OVER, OPSET, check_installed, runner, write_onnx
 from altclip.errors import LayoutError, UsageError
 from altclip.export.folders import check_target, whole_folder
-from altclip.export.forms import Converted, check_both, check_exact, check_precision, facts, longest_text
-from altclip.export.lineage import lineage_of, write_lineage
+from altclip.export.forms import Converted, check_both, check_exact, check_precision, crop_notes, facts, longest_text
+from altclip.export.lineage import folders_of, lineage_of, write_lineage
 from altclip.export.onnx_folder import PRECISIONS
 from altclip.export.samples import (
     Agreement,
@@ -95,7 +95,7 @@ def to_immich(
     check_exact(encoder)
     check_both(encoder)
     length, preprocessing = _context(encoder, context_length), _preprocessing(encoder)
-    place = check_target(output, overwrite=overwrite, source=encoder.folder)
+    place = check_target(output, overwrite=overwrite, sources=folders_of(encoder))
     lineage = lineage_of(encoder)
     graph, feed = _text(encoder, form, length)
     with whole_folder(place) as folder:
@@ -110,7 +110,7 @@ def to_immich(
             lineage, folder, title="for Immich", library="immich", about=_ABOUT,
             facts=facts(encoder, form, precision, checks, opset=OPSET, immich_name=NAMES[form].get(encoder.dim)),
         )  # fmt: skip
-    return Converted(place, form, precision, checks, (_advice(form, encoder.dim),))
+    return Converted(place, form, precision, checks, (_advice(form, encoder.dim), *crop_notes(encoder)))
 
 
 def _text(encoder: Encoder, form: str, length: int) -> tuple[Graph, Callable[[Tokens], Feed]]:

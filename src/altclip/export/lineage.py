@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from altclip import __version__
-from altclip.checkpoints import read_settings
 from altclip.checkpoints.card import Card, card_of
 from altclip.checkpoints.hub import REPOSITORIES
+from altclip.checkpoints.opening import settings_of
 from altclip.encoder import Encoder
 
 CARD: Final = "README.md"
@@ -60,10 +60,15 @@ def lineage_of(encoder: Encoder) -> Lineage:
         made_from=name,
         hub_id=None if local or bundled else hub_id,
         digest=encoder.digest,
-        card=card_of(encoder.name, folder, {} if folder is None else read_settings(folder)),
+        card=card_of(encoder.name, folder, {} if folder is None else settings_of(folder)),
         folder=folder,
         image_folder=encoder._parts.image_folder,
     )
+
+
+def folders_of(encoder: Encoder) -> tuple[Path, ...]:
+    """The folders that a model was opened from: one, or a text encoder's and its image tower's."""
+    return tuple(folder for folder in (encoder.folder, encoder._parts.image_folder) if folder is not None)
 
 
 def write_lineage(

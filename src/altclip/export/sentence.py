@@ -13,9 +13,9 @@ from typing import Any, Final
 from altclip.encoder import Encoder
 from altclip.errors import LayoutError
 from altclip.export.folders import check_target, whole_folder
-from altclip.export.forms import Converted, check_both, facts, longest_text
-from altclip.export.huggingface import NAMES
-from altclip.export.lineage import lineage_of, write_lineage
+from altclip.export.forms import Converted, check_both, crop_notes, facts, longest_text
+from altclip.export.huggingface import name_of
+from altclip.export.lineage import folders_of, lineage_of, write_lineage
 from altclip.models import HEADS
 from altclip.processing.building import CONFIG_NAME
 
@@ -70,10 +70,10 @@ def to_sentence_transformers(encoder: Encoder, output: str | Path, *, overwrite:
         LayoutError: the model is of a family that transformers has no model class for.
         UsageError, CheckpointError: see `to_huggingface`; UsageError too if the model lacks a tower.
     """
-    place = check_target(output, overwrite=overwrite, source=encoder.folder)
+    place = check_target(output, overwrite=overwrite, sources=folders_of(encoder))
     check_both(encoder)
     _check_family(encoder)
-    lineage, precision = lineage_of(encoder), NAMES.get(encoder.dtype, str(encoder.dtype))
+    lineage, precision = lineage_of(encoder), name_of(encoder)
     with whole_folder(place) as folder:
         encoder.save(folder)
         _limit_texts(folder, longest_text(encoder))
@@ -84,7 +84,7 @@ def to_sentence_transformers(encoder: Encoder, output: str | Path, *, overwrite:
             lineage, folder, title="for sentence-transformers", library="sentence-transformers", about=_ABOUT,
             facts=facts(encoder, "sentence-transformers", precision),
         )  # fmt: skip
-    return Converted(place, "sentence-transformers", precision)
+    return Converted(place, "sentence-transformers", precision, notes=crop_notes(encoder))
 
 
 def _check_family(encoder: Encoder) -> None:

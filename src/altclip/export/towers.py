@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 from altclip.encoder import Encoder
 from altclip.export.folders import check_target, whole_folder
 from altclip.export.forms import Converted, check_both, check_exact, facts, longest_text
-from altclip.export.lineage import lineage_of, write_lineage
+from altclip.export.lineage import folders_of, lineage_of, write_lineage
 from altclip.export.samples import Feed, Run, Tokens, check, image_batches, images_agree, text_batches, texts_agree
 from altclip.models.graphs import Graph, image_graph, text_graph
 
@@ -36,7 +36,7 @@ def write_towers(
     """
     check_exact(encoder)
     check_both(encoder)
-    place = check_target(output, overwrite=overwrite, source=encoder.folder)
+    place = check_target(output, overwrite=overwrite, sources=folders_of(encoder))
     lineage, longest = lineage_of(encoder), longest_text(encoder)
     with whole_folder(place) as folder:
         save_processing(encoder, folder)

@@ -39,6 +39,7 @@ _DEEP_MODES: Final = (
     "I",
     "F",
 )  # and every "I;16…": more than eight bits a pixel, which Pillow clips instead of scaling
+_DRAWN_BY_OTHERS: Final = ("EPS", "WMF", "EMF")  # PostScript by Ghostscript, metafiles by Windows
 _PREMULTIPLIED: Final = {"La": "LA", "RGBa": "RGBA"}
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
@@ -155,6 +156,8 @@ def _decode(name: str, file: BinaryIO, max_pixels: int, side: int | None) -> Ima
         if (Image.MAX_IMAGE_PIXELS or 0) < max_pixels:
             raise
         raise ImageError(name, f"is over the limit of {max_pixels:,} pixels: raise max_pixels ({error})") from error
+    if image.format in _DRAWN_BY_OTHERS:
+        raise ImageError(name, f"is no picture but {image.format}, which another program would have to draw")
     _check_size(name, image.size, max_pixels)
     if side is not None and min(image.size) >= 2 * side:
         image.draft(None, (side, side))  # of JPEG alone; others take no notice
