@@ -191,8 +191,8 @@ class Tokenizer:
     def largest_id(self) -> int:
         """The largest id that a text can become; special tokens without a role are in no text."""
         added = (number for number, token in self._backend.get_added_tokens_decoder().items() if not token.special)
-        roles = (getattr(self, f"{role}_token_id") for role in ROLES if role != "mask")
-        return max(self.vocab_size - 1, *added, *(number for number in roles if number is not None))
+        ids: list[int | None] = [getattr(self, f"{role}_token_id") for role in ROLES if role != "mask"]
+        return max(self.vocab_size - 1, *added, *(number for number in ids if number is not None))
 
     @property
     def added_tokens_encoder(self) -> dict[str, int]:
