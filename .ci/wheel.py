@@ -9,8 +9,12 @@ import sys
 from pathlib import Path
 
 SOURCE = Path("src")
-LICENCES = ("License-Expression: Apache-2.0 AND LicenseRef-altclip-mini-weights", "License-File: LICENSE")
-MINI_LICENCE = "License-File: src/altclip/assets/mini/LICENSE"
+LICENCES = (
+    "License-Expression: Apache-2.0 AND LicenseRef-altclip-mini-weights AND CC-BY-SA-4.0",
+    "License-File: LICENSE",
+    "License-File: src/altclip/assets/mini/LICENSE",
+    "License-File: src/altclip/assets/mini-diffusion/LICENSE",
+)
 
 
 def files(root: Path) -> set[Path]:
@@ -24,8 +28,7 @@ def main() -> None:
     wheel = Path(sys.argv[1])
     missing = [str(path) for path in sorted(files(SOURCE) - files(wheel))]
     metadata = next(wheel.glob("altclip-*.dist-info/METADATA")).read_text(encoding="utf-8").splitlines()
-    mini = (MINI_LICENCE,) if (SOURCE / "altclip/assets/mini/model.safetensors").exists() else ()
-    missing += [line for line in (*LICENCES, *mini) if line not in metadata]
+    missing += [line for line in LICENCES if line not in metadata]
     for what in missing:
         print(f"the wheel lacks: {what}", file=sys.stderr)
     sys.exit(bool(missing))

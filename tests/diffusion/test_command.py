@@ -197,14 +197,6 @@ def test_models_that_cannot_draw(run: Run, folder: Path) -> None:
     assert run("generate", "x", "--model", folder).code == 1
 
 
-def test_the_small_model_that_is_not_bundled(run: Run) -> None:
-    code, _, err = run("generate", "x", "--model", "mini-diffusion")
-    assert code == 1
-    assert "no mini-diffusion is bundled yet: train one (altclip train mini-diffusion --data DIR)" in " ".join(
-        err.split()
-    )
-
-
 def test_a_missing_part(run: Run, folder: Path) -> None:
     shutil.rmtree(folder / "vae")
     code, _, err = run("generate", "x", "--model", folder)

@@ -273,6 +273,11 @@ def test_all_is_trained_at_last_and_kept_in_half_precision(drawn: Path) -> None:
     assert all(torch.equal(kept[name], first[name]) for name in first)
 
 
+def test_no_path_of_this_machine_is_kept(drawn: Path) -> None:
+    for file in (drawn / "all" / "model").rglob("*.json"):
+        assert str(drawn) not in file.read_text(encoding="utf-8"), file
+
+
 def test_what_is_predicted_stays_what_it_was(student: Path, world: Path, tmp_path: Path) -> None:
     """A later stage goes on with the schedule of the one before."""
     epsilon = {**SIZES, "prediction": "epsilon"}

@@ -38,13 +38,16 @@ class _Made(NamedTuple):
 
 
 def command(
-    model: Annotated[str, typer.Option(help="A pipeline's folder or hub id, such as BAAI/AltDiffusion-m9.")],
     prompts: Annotated[
         list[str] | None, typer.Argument(metavar="PROMPT", help="What to draw, in any language of the model.")
     ] = None,
     prompts_file: Annotated[
         Path | None, typer.Option("--prompts", metavar="FILE", help="UTF-8 file with a prompt on every line.")
     ] = None,
+    model: Annotated[
+        str,
+        typer.Option(help="A pipeline's folder or hub id, such as BAAI/AltDiffusion-m9; else the bundled small one."),
+    ] = "mini-diffusion",
     output: Annotated[Path, typer.Option(metavar="DIR", help="Where the pictures go, as 00001.png and so on.")] = Path(
         "generated"
     ),

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple, Unpack
 
 from altclip.checkpoints import HubOptions, resolve
-from altclip.checkpoints.hub import fetch_files
+from altclip.checkpoints.hub import bundled_folder, fetch_files
 from altclip.checkpoints.weights import SAFETENSORS, read_json
 from altclip.errors import LayoutError
 
@@ -91,10 +91,7 @@ def find_pipeline(
     """
     place = Path(path_or_id).expanduser()
     if str(path_or_id) == BUNDLED and not place.is_dir():
-        raise LayoutError(
-            f"no {BUNDLED} is bundled yet: train one (altclip train {BUNDLED} --data DIR) and give its folder, or take "
-            "a released model, such as BAAI/AltDiffusion-m9"
-        )
+        place = bundled_folder(BUNDLED)
     local = bool(str(path_or_id)) and place.is_dir()
     root = place if local else _above(resolve(path_or_id, weights=False, **hub))
     if not (root / INDEX).is_file():

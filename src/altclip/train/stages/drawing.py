@@ -144,6 +144,7 @@ def save_drawing(
     """The folder of the pipeline, whole or not at all. Raises CheckpointError."""
     with silenced():  # diffusers warns of modules to be kept in float32 where there are none
         unet = copy.deepcopy(drawing.unet).to(pick_dtype(dtype, torch.device("cpu"))).cpu()
+    unet.register_to_config(_name_or_path=None)  # where it began, on this machine
     parts = {"unet": unet, "vae": drawing.vae, "scheduler": scheduler, **words.parts()}
     with whole_folder(folder) as fresh:
         for name, part in parts.items():
