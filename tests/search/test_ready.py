@@ -226,9 +226,9 @@ LARGE = """
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_memory_is_that_of_batches_and_not_of_the_file(tmp_path: Path) -> None:
-    """Ten times the rows take hardly more: 20 MB of growth beside 63 MB of rows."""
+    """Rows of 82 MB after those of 16 MB take some 25 MB more, most of it what malloc keeps of the store's threads."""
     index = made_index(tmp_path / "index", dim=512)
-    for name, rows in (("few", 3_000), ("many", 30_000)):
+    for name, rows in (("few", 8_192), ("many", 40_000)):
         np.save(tmp_path / f"{name}.npy", np.random.default_rng(rows).normal(size=(rows, 512)).astype(np.float32))
     root = Path(__file__).parent.parent.parent
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(root / "src"), str(root)])}
@@ -236,5 +236,5 @@ def test_memory_is_that_of_batches_and_not_of_the_file(tmp_path: Path) -> None:
     files = [str(index.folder), str(tmp_path / "few.npy"), str(tmp_path / "many.npy")]
     done = subprocess.run([*code, *files], env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
-    assert int(done.stdout) < 45 * 2**20
-    assert index.search(Query()).total == 33_000
+    assert int(done.stdout) < 60 * 2**20
+    assert index.search(Query()).total == 48_192
