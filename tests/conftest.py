@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "shared" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.shared)
+
+
+@pytest.fixture(autouse=True)
+def nothing_said_yet() -> None:
+    """What is said once in a process is said in every test."""
+    if notice := sys.modules.get("altclip.checkpoints.notice"):
+        notice._SAID.clear()
 
 
 @pytest.fixture(scope="session")

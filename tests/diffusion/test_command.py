@@ -58,6 +58,18 @@ def test_pictures_of_several_prompts(run: Run, released: Path, tmp_path: Path) -
     assert document["pictures"][0]["parameters"]["prompt"] == "x"
 
 
+def test_no_sheet_is_written_over(run: Run, released: Path) -> None:
+    for _ in range(2):
+        code, out, _ = run(
+            "generate", "x", "--model", released, "--number", 2, "--steps", 1, "--set", "grid=true", "--seed", 1
+        )
+        assert code == 0
+        for file in Path("generated").glob("0*.png"):
+            file.unlink()
+    assert out.splitlines()[-1] == str(Path("generated/grid-00001-2.png"))
+    assert {file.name for file in Path("generated").iterdir()} == {"grid-00001.png", "grid-00001-2.png"}
+
+
 def test_from_a_picture(run: Run, released: Path, photograph: Image.Image, tmp_path: Path) -> None:
     photograph.save(tmp_path / "photo.jpg")
     code, _, _ = run(

@@ -130,7 +130,7 @@ def test_size(pipeline: Any, photograph: Image.Image) -> None:
     large = photograph.resize((400, 203))
     assert made_by(pipeline, image=large, steps=2)[0].image.size == (128, 64)  # its shape, at the model's own size
     assert made_by(pipeline, image=large, height=32, steps=2)[0].image.size == (64, 32)
-    assert made_by(pipeline, image=photograph.resize((45, 30)), steps=2)[0].image.size == (48, 32)
+    assert made_by(pipeline, image=photograph.resize((45, 30)), steps=2)[0].image.size == (40, 24)
 
 
 def test_an_image_is_kept_as_far_as_strength_says(pipeline: Any, photograph: Image.Image) -> None:
@@ -168,9 +168,13 @@ def test_too_little_memory_is_said(pipeline: Any, monkeypatch: pytest.MonkeyPatc
     def failing(*_given: Any, **_named: Any) -> None:
         raise said[0]
 
+    pipeline.vae.enable_tiling()
+    pipeline.vae.disable_tiling()
     monkeypatch.setattr(pipeline.unet, "forward", failing)
     for _ in range(2):
-        with pytest.raises(errors.AltclipError, match=r"no room for 1 picture\(s\) of 64x64"):
+        with pytest.raises(
+            errors.AltclipError, match=r"no room for 1 picture\(s\) of 64x64.* pipeline\.vae\.enable_tiling"
+        ):
             made_by(pipeline)
         said.pop(0)
     with pytest.raises(RuntimeError, match="mat1"):

@@ -85,6 +85,21 @@ def test_generate_draws_the_same(oracle: Any, pipeline: Any, way: str, image: bo
     assert_same(grey(picture.image), drawn(theirs, **WAYS[way], **options))
 
 
+@pytest.mark.parametrize("size", [(70, 60), (62, 62), (61, 90)])
+def test_an_image_of_any_sides_becomes_as_large_as_there(
+    oracle: Any, pipeline: Any, photograph: Image.Image, size: tuple[int, int]
+) -> None:
+    from diffusers import AltDiffusionImg2ImgPipeline as Reference
+
+    theirs: Any = Reference(**oracle.components, requires_safety_checker=False)
+    theirs.set_progress_bar_config(disable=True)
+    options: dict[str, Any] = {"image": photograph.resize(size), "strength": 0.75}
+    (picture,) = generate(pipeline, made.PROMPT, steps=STEPS, seed=7, **options)
+    expected = drawn(theirs, **options)
+    assert grey(picture.image).shape == expected.shape
+    assert np.abs(grey(picture.image) - expected).max() <= 1
+
+
 @pytest.mark.parametrize(
     ("name", "scheduler"),
     [("plms", "PNDMScheduler"), ("ddim", "DDIMScheduler"), ("dpm++", "DPMSolverMultistepScheduler")],

@@ -6,6 +6,7 @@ import importlib.util
 import json
 import shutil
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,14 @@ def test_it_is_diffusers_own_class(released: Path, recwarn: pytest.WarningsRecor
     assert "without a safety checker" in str(said[0].message)
     with pytest.raises(errors.UsageError, match=r"AltDiffusionPipeline.from_pretrained"):
         AltDiffusionPipeline(unet=None)
+
+
+def test_without_a_checker_it_is_said_once(released: Path) -> None:
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        for _ in range(2):
+            AltDiffusionPipeline.from_pretrained(released)
+    assert [warning.category for warning in said] == [SafetyNotice]
 
 
 def test_a_checker_that_is_there_is_opened(checked: Path, recwarn: pytest.WarningsRecorder) -> None:

@@ -61,7 +61,8 @@ def test_by_the_client_of_openai(client: httpx.Client, pipeline: Any) -> None:
     http: Any = httpx.Client(trust_env=False)
     ask: Any = openai.OpenAI(base_url=f"{client.base_url}/v1", api_key="none", http_client=http)
     found = ask.images.generate(
-        prompt="il gatto nero", model="tiny", n=2, size="64x48", response_format="b64_json", user="me",
+        prompt="il gatto nero", model="tiny", n=2, size="64x48", response_format="b64_json", user="me", quality="hd",
+        style="vivid", background="opaque", moderation="low", output_compression=90, stream=False,
         extra_body={"steps": 2, "seed": 9, "guidance": 4, "negative_prompt": "собака", "sampler": "ddim"},
     )  # fmt: skip
     assert found.size == "64x48"
@@ -72,6 +73,8 @@ def test_by_the_client_of_openai(client: httpx.Client, pipeline: Any) -> None:
     )  # fmt: skip
     for picture, ours in zip(found.data, expected, strict=True):
         assert np.array_equal(pixels(picture.b64_json), np.asarray(ours.image, dtype=int))
+    assert [model.id for model in ask.models.list()] == [ask.models.list().data[0].id, "tiny"]
+    assert ask.models.retrieve("tiny").owned_by == "altclip"
     plain = ask.images.generate(prompt="x", size="auto", extra_body={"steps": 1})
     assert len(plain.data or []) == 1
     assert 'altclip_items_total{kind="picture"}' in client.get("/metrics").text
@@ -107,7 +110,9 @@ WRONG: dict[str, tuple[dict[str, Any], str, str]] = {
     "address": ({"response_format": "url"}, "unsupported_response_format", "b64_json"),
     "long": ({"prompt": "x" * 10_001}, "too_large", "10000 characters"),
     "model": ({"model": "dall-e-3"}, "model_not_found", "drawn by tiny"),
-    "unknown": ({"style": "vivid"}, "invalid_request", "style"),
+    "unknown": ({"mask": "x"}, "invalid_request", "mask"),
+    "stream": ({"stream": True}, "invalid_request", "stream"),
+    "transparent": ({"background": "transparent"}, "invalid_request", "background"),
 }
 
 
@@ -128,6 +133,20 @@ def test_a_picture_of_the_models_own_size_keeps_to_the_limit_too(pipeline: Any) 
     assert sides(None, 768) == sides("auto", 64) == (64, 64)
     assert sides(None, 45) == sides("auto", 40) == (40, 40)
     assert sides("32x16", 40) == (32, 16)
+
+
+@pytest.mark.parametrize(
+    ("limits", "sizes"),
+    [({}, ["32x32", "64x64", "96x96"]), ({"generate_side": 64, "generate_steps": 9}, ["32x32", "64x64"])],
+)
+def test_the_page_is_told_what_may_be_asked_for(
+    encoder: Encoder, pipeline: Any, limits: dict[str, Any], sizes: list[str]
+) -> None:
+    with drawing(encoder, pipeline, **limits) as client:
+        told = client.get("/page/state.json").json()["generate"]
+        assert told == {"number": 4, "steps": limits.get("generate_steps", 50), "sizes": sizes}
+        for size in sizes:
+            assert client.post(PATH, json={"prompt": "x", "steps": 1, "size": size}).json()["size"] == size
 
 
 def test_mistakes_do_not_wait_in_the_queue(pipeline: Any) -> None:

@@ -111,7 +111,7 @@ def test_the_page_is_counted_by_its_names(client: httpx.Client) -> None:
 def test_state_without_an_index(client: httpx.Client) -> None:
     told = client.get(STATE).json()
     languages = told.pop("languages")
-    assert told == {"model": NAME, "index": False, "generate": False, "keys": False}
+    assert told == {"model": NAME, "index": False, "generate": None, "keys": False}
     assert languages is None or set(languages) <= set(LANGUAGES)
 
 
@@ -126,19 +126,6 @@ def test_with_keys_the_page_is_open_and_all_else_is_not(encoder: Encoder, index:
         assert client.get("/page/other.js").status_code == 401
         given = {"authorization": f"Bearer {secret}"}
         assert client.get("/labels", params={"language": "en"}, headers=given).status_code == 200
-
-
-@pytest.mark.parametrize("able", [False, True])
-def test_whether_pictures_can_be_made_is_told(encoder: Encoder, able: bool) -> None:
-    from fastapi.testclient import TestClient
-
-    from altclip.serve.app import create_app
-    from altclip.serve.settings import Settings
-
-    app = create_app(Settings(), encoder)
-    if able:
-        app.state.generator = object()
-    assert TestClient(app, base_url="http://localhost").get(STATE).json()["generate"] is able
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

@@ -239,7 +239,13 @@ def test_pictures_of_words(open_page: OpenPage, address: str) -> None:
             json={"created": 1, "data": [{"b64_json": picture, "seed": seed, "withheld": seed == 8} for seed in (7, 8)]}
         )
 
-    state = {"model": "mini", "languages": [], "index": True, "keys": False, "generate": True}
+    state = {
+        "model": "mini",
+        "languages": [],
+        "index": True,
+        "keys": False,
+        "generate": {"number": 4, "steps": 50, "sizes": ["256x256", "512x512"]},
+    }
 
     def before(page: Page) -> None:
         page.route("**/page/state.json", lambda route: route.fulfill(json=state))
@@ -248,6 +254,8 @@ def test_pictures_of_words(open_page: OpenPage, address: str) -> None:
     page = open_page(address, before=before)
     page.get_by_role("navigation").get_by_role("button", name="Generate").click()
     expect(page.locator("#results")).to_be_hidden()
+    expect(page.locator("#size option")).to_have_text(["automatic", "256x256", "512x512"])
+    assert [page.locator(name).get_attribute("max") for name in ("#number", "#steps")] == ["4", "50"]
     page.fill("#prompt", "قطة على الشاطئ")
     page.click("#make")
     expect(page.locator("#making")).to_contain_text("can take minutes")

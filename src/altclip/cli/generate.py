@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import chain, count
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
 
@@ -158,11 +159,13 @@ def _next_number(folder: Path) -> int:
 
 def _sheet(folder: Path, files: Sequence[_Made]) -> Path:
     from altclip.diffusion import grid
+    from altclip.diffusion.pictures import save_png
     from altclip.processing import open_image
 
-    target = folder / f"grid-{files[0].file.stem}.png"
-    grid([open_image(made.file) for made in files]).save(target)
-    return target
+    stem = f"grid-{files[0].file.stem}"
+    names = (folder / f"{stem}{ending}.png" for ending in chain([""], (f"-{number}" for number in count(2))))
+    free = next(name for name in names if not name.exists())
+    return save_png(grid([open_image(made.file) for made in files]), free)
 
 
 def _settings(lines: Sequence[str]) -> dict[str, Any]:

@@ -172,12 +172,9 @@ def _size(pipeline: Any, wanted: Options, image: Image.Image | None) -> tuple[in
         scale = min(1.0, min(high, wide) / min(image.size))
         if wanted.width or wanted.height:
             scale = wanted.width / width if wanted.width else (wanted.height or height) / height
-        high, wide = _rounded(height * scale, multiple), _rounded(width * scale, multiple)
+        whole = math.floor if scale == 1 else round  # as it is, an image is cut down as diffusers does it
+        high, wide = (max(multiple, whole(side * scale / multiple) * multiple) for side in (height, width))
     return wanted.width or wide, wanted.height or high
-
-
-def _rounded(pixels: float, multiple: int) -> int:
-    return max(multiple, round(pixels / multiple) * multiple)
 
 
 def _fitted(image: Image.Image, size: tuple[int, int]) -> Image.Image:
@@ -260,7 +257,7 @@ def _batch(
             raise
         raise AltclipError(
             f"the device has no room for {count} picture(s) of {work.size[0]}x{work.size[1]}: take a smaller size or "
-            "batch, or pipeline.enable_vae_tiling() and enable_model_cpu_offload()"
+            "batch, or pipeline.vae.enable_tiling() and pipeline.enable_model_cpu_offload()"
         ) from error
     flags = found.nsfw_content_detected or [None] * count
     return [

@@ -72,6 +72,11 @@ class PatchAutoencoder(nn.Module):
         pixels = pixel_shuffle(patches.movedim(-1, 1), self.patch)
         return SimpleNamespace(sample=pixels) if return_dict else (pixels,)
 
+    def enable_tiling(self) -> None:
+        """As AutoencoderKL has it; this one needs no memory to speak of, and does without."""
+
+    disable_tiling = enable_slicing = disable_slicing = enable_tiling
+
     @property
     def dtype(self) -> torch.dtype:
         return self.basis.dtype

@@ -41,23 +41,32 @@ class Picture:
 
     def png(self) -> bytes:
         """The file, as bytes."""
-        buffer = io.BytesIO()
-        self.image.save(buffer, "PNG", pnginfo=_info(self.parameters))
-        return buffer.getvalue()
+        return _png(self.image, _info(self.parameters))
 
     def save(self, path: str | Path) -> Path:
         """Write a PNG with the parameters in it: whole or not at all. Raises UsageError if it cannot be written."""
-        target = Path(path)
-        partial = target.with_name(f".{target.name}.{os.getpid()}.part")
-        try:
-            partial.write_bytes(self.png())
-            partial.replace(target)
-        except OSError as error:
-            raise UsageError(f"{target} cannot be written ({error.strerror or error}): name another place") from error
-        finally:
-            if partial.parent.is_dir():
-                partial.unlink(missing_ok=True)
-        return target
+        return save_png(self.image, path, _info(self.parameters))
+
+
+def save_png(image: Image.Image, path: str | Path, info: PngImagePlugin.PngInfo | None = None) -> Path:
+    """Write a PNG: whole or not at all. Raises UsageError if it cannot be written."""
+    target = Path(path)
+    partial = target.with_name(f".{target.name}.{os.getpid()}.part")
+    try:
+        partial.write_bytes(_png(image, info))
+        partial.replace(target)
+    except OSError as error:
+        raise UsageError(f"{target} cannot be written ({error.strerror or error}): name another place") from error
+    finally:
+        if partial.parent.is_dir():
+            partial.unlink(missing_ok=True)
+    return target
+
+
+def _png(image: Image.Image, info: PngImagePlugin.PngInfo | None) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG", pnginfo=info)
+    return buffer.getvalue()
 
 
 def _info(parameters: Mapping[str, Any]) -> PngImagePlugin.PngInfo:

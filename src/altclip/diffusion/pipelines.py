@@ -7,7 +7,6 @@ the rest (it knows no text encoder but transformers'), put the two in.
 from __future__ import annotations
 
 import json
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Final
@@ -16,7 +15,7 @@ import torch
 
 from altclip.checkpoints import HubOptions
 from altclip.checkpoints.card import card_of
-from altclip.checkpoints.notice import show_duties
+from altclip.checkpoints.notice import say_once, show_duties
 from altclip.device import pick_device, pick_dtype
 from altclip.diffusion import library, patches
 from altclip.diffusion.conditioning import AltDiffusionTextEncoder
@@ -30,7 +29,7 @@ _OURS: Final = ("text_encoder", "tokenizer")
 
 
 class SafetyNotice(UserWarning):
-    """Pictures are looked at by no safety checker. Python shows each once; a filter silences the kind."""
+    """Pictures are looked at by no safety checker. Each is shown once; a filter silences the kind."""
 
 
 class _Opener:
@@ -209,8 +208,7 @@ def _first_line(error: Exception) -> str:
 
 
 def _say_unchecked(name: str) -> None:
-    warnings.warn(
+    say_once(
         f"{name} comes without a safety checker: what it draws is looked at by nobody before you see it",
         SafetyNotice,
-        stacklevel=1,  # one place for all, so that Python shows each text once
     )

@@ -36,10 +36,6 @@ class Answers:
         self._created = int(time.time())
         self._labels: OrderedDict[LabelSet, Features] = OrderedDict()
 
-    def models(self) -> forms.Models:
-        """The model, in a list."""
-        return forms.Models(data=[self.card(self.name)])
-
     def card(self, name: str) -> forms.ModelCard:
         """The model by its name. Raises Refusal for another."""
         self._check_name(name)

@@ -93,7 +93,7 @@ def create_app(
         middleware=[
             Middleware(Observed, metrics=metrics),
             Middleware(TrustedHostMiddleware, allowed_hosts=_hosts(settings, ring), www_redirect=False),
-            Middleware(Site, state=_page_state(answers, library, ring)),
+            Middleware(Site, state=_page_state(answers, library, generator, ring)),
             Middleware(Admission, keys=ring, settings=settings),
             Middleware(Bodies, settings=settings),
         ],
@@ -104,7 +104,7 @@ def create_app(
     )  # fmt: skip
     app.state.ready, app.state.finished = False, True
     app.state.model, app.state.metrics, app.state.generator = model, metrics, generator
-    _add_model_routes(app, answers, ring)
+    _add_model_routes(app, answers, generator, ring)
     _add_library_routes(app, library, ring)
     _add_picture_routes(app, generator, ring)
     _add_state_routes(app, model, metrics, ring)
@@ -118,10 +118,13 @@ def _hosts(settings: Settings, ring: KeyRing) -> list[str]:
     return ["*"] if ring or settings.without_keys else [*_LOOPBACK, settings.host]
 
 
-def _page_state(answers: Answers, library: Library | None, ring: KeyRing) -> dict[str, Any]:
+def _page_state(answers: Answers, library: Library | None, generator: Pictures | None, ring: KeyRing) -> dict[str, Any]:
     """What the page is told before it has a key."""
-    card = answers.card(answers.name)
-    return {"model": card.id, "languages": card.languages, "index": library is not None, "keys": bool(ring)}
+    card, offered = answers.card(answers.name), generator.offered() if generator is not None else None
+    return {
+        "model": card.id, "languages": card.languages, "index": library is not None, "keys": bool(ring),
+        "generate": offered,
+    }  # fmt: skip
 
 
 def _allowed(ring: KeyRing) -> Callable[..., Any]:
@@ -141,19 +144,21 @@ def _allowed(ring: KeyRing) -> Callable[..., Any]:
     return known_by_key if ring else known
 
 
-def _add_model_routes(app: "FastAPI", answers: Answers, ring: KeyRing) -> None:
+def _add_model_routes(app: "FastAPI", answers: Answers, generator: Pictures | None, ring: KeyRing) -> None:
     from fastapi import Depends
 
     keyed: dict[str, Any] = {"dependencies": [Depends(_allowed(ring))]}
 
     @app.get("/v1/models", tags=["model"], **keyed)
     async def models() -> forms.Models:
-        """The model that answers, in a list."""
-        return answers.models()
+        """The model that answers, and the one that draws where there is one."""
+        return forms.Models(data=[answers.card(answers.name), *([generator.card()] if generator is not None else [])])
 
     @app.get("/v1/models/{model:path}", tags=["model"], **keyed)
     async def model(model: str) -> forms.ModelCard:
-        """The model by its name."""
+        """A model by its name."""
+        if generator is not None and model == generator.name:
+            return generator.card()
         return answers.card(model)
 
     @app.post("/v1/embeddings", tags=["model"], **keyed)

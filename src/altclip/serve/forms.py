@@ -171,18 +171,18 @@ class Embeddings(BaseModel):
 
 
 class ModelCard(BaseModel):
-    """The model that answers. dim: length of an embedding."""
+    """A model that answers. dim: length of an embedding; null of the one that draws."""
 
     id: str
     object: Literal["model"] = "model"
     created: int
     owned_by: str = "altclip"
-    dim: int
-    languages: list[str] | None
+    dim: int | None = None
+    languages: list[str] | None = None
 
 
 class Models(BaseModel):
-    """There is one."""
+    """One, or two where pictures are drawn."""
 
     object: Literal["list"] = "list"
     data: list[ModelCard]

@@ -20,12 +20,13 @@ from altclip.diffusion import SAMPLERS, Cancelled, Options, Picture, Progress, g
 from altclip.diffusion.generating import check_prompts, own_size
 from altclip.diffusion.options import MULTIPLE
 from altclip.errors import AltclipError, UsageError
-from altclip.serve.forms import Form, Name, Text
+from altclip.serve.forms import Form, ModelCard, Name, Text
 from altclip.serve.lanes import Lane
 from altclip.serve.refusals import Refusal
 from altclip.serve.settings import Settings
 
 _ENDING: Final = 60.0  # seconds for the step that is computed when the server gives a picture up
+_VAIN: Final = Field(description="has no effect")
 _SIZE: Final = r"^(auto|\d{1,5}x\d{1,5})$"
 
 
@@ -42,7 +43,13 @@ class PictureForm(Form):
         Literal["b64_json", "url"] | None, Field(description="b64_json alone: no files are kept for an address")
     ] = None
     output_format: Literal["png"] | None = None
-    user: Annotated[Text | None, Field(description="has no effect")] = None
+    background: Literal["auto", "opaque"] | None = None
+    stream: Literal[False] | None = None
+    quality: Annotated[Name | None, _VAIN] = None
+    style: Annotated[Name | None, _VAIN] = None
+    moderation: Annotated[Name | None, _VAIN] = None
+    output_compression: Annotated[int | None, _VAIN] = None
+    user: Annotated[Text | None, _VAIN] = None
     negative_prompt: Annotated[Text, Field(description="what the pictures should not show")] = ""
     seed: Annotated[int | None, Field(ge=0, le=2**32 - 1, description="of the first picture")] = None
     steps: Annotated[int | None, Field(ge=1, le=1000)] = None
@@ -83,8 +90,19 @@ class Pictures:
 
     def __init__(self, pipeline: Any, name: str, settings: Settings) -> None:
         self.name, self._pipeline, self._settings = name, pipeline, settings
-        self._ending = Event()
+        self._ending, self._created = Event(), int(time.time())
         self.lane = Lane(self._draw_all, most=1, room=settings.generate_queue, gather=0, alone=True)
+
+    def card(self) -> ModelCard:
+        """The model that draws."""
+        return ModelCard(id=self.name, created=self._created)
+
+    def offered(self) -> dict[str, Any]:
+        """What the page lets its user choose: the most pictures and steps, and sizes about the model's own."""
+        most, own = self._settings, own_size(self._pipeline)
+        sizes = [[_whole(share * side) for side in own] for share in (0.5, 1, 1.5)]
+        fitting = [f"{width}x{height}" for width, height in sizes if max(width, height) <= most.generate_side]
+        return {"number": most.generate_number, "steps": most.generate_steps, "sizes": fitting}
 
     def start(self) -> None:
         """Begin to work."""
@@ -138,7 +156,7 @@ class Pictures:
         usual = Options.model_fields["steps"].default
         steps = min(usual, self._settings.generate_steps) if form.steps is None else form.steps
         self._check(steps, self._settings.generate_steps, "steps", "steps")
-        most = max(MULTIPLE, self._settings.generate_side // MULTIPLE * MULTIPLE)
+        most = _whole(self._settings.generate_side)
         sides = sides or [min(side, most) for side in own_size(self._pipeline)]
         given = {
             "number": form.n, "steps": steps, "seed": form.seed, "guidance": form.guidance, "sampler": form.sampler,
@@ -161,6 +179,11 @@ class Pictures:
                 raise Cancelled
 
         return list(generate(self._pipeline, wanted.prompt, on_step=look, on_cut=_unsaid, **wanted.options))
+
+
+def _whole(side: float) -> int:
+    """A side that a latent fills, not longer than that."""
+    return max(MULTIPLE, int(side) // MULTIPLE * MULTIPLE)
 
 
 def _checked(prompt: str, options: dict[str, Any]) -> dict[str, Any]:

@@ -58,29 +58,25 @@ class File:
 class Site:
     """Answers for the page; everything else goes on to the application.
 
-    state: what `/page/state.json` tells, besides whether the application has a generator of pictures.
+    state: what `/page/state.json` tells.
     """
 
     def __init__(self, app: App, state: Mapping[str, Any]) -> None:
-        self._app, self._state = app, state
+        self._app = app
         self._files = {path: _read(name) for path, name in NAMES.items()}
+        self._files[STATE] = _file(json.dumps(state).encode("ascii"), "json")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
         path = scope.get("path", "")
-        if scope["type"] != "http" or (path != STATE and path not in self._files):
+        if scope["type"] != "http" or path not in self._files:
             await self._app(scope, receive, send)
             return
         scope["route"] = SimpleNamespace(path=path if path in ("/", STATE) else "/page/{file}")  # for metrics and log
         if scope["method"] not in ("GET", "HEAD"):
             await _only_read(send)
             return
-        file = self._files[path] if path in self._files else self._told(scope)
-        await _give(file, scope, send)
-
-    def _told(self, scope: Scope) -> File:
-        able = getattr(scope["app"].state, "generator", None) is not None
-        return _file(json.dumps({**self._state, "generate": able}).encode("ascii"), "json")
+        await _give(self._files[path], scope, send)
 
 
 async def _give(file: File, scope: Scope, send: Send) -> None:

@@ -17,7 +17,7 @@ from pydantic import Field, field_validator, model_validator
 from altclip.mistakes import nearest
 from altclip.models import PRESETS, TextConfig, VisionConfig
 from altclip.train.config_data import DataConfig, LabelsFile, PairData, ParallelData, names_need_a_file
-from altclip.train.config_pictures import DenoiseConfig
+from altclip.train.config_pictures import OF_THE_STAGE, DenoiseConfig
 from altclip.train.sections import Above0, Pattern, Positive, Section, Share
 
 
@@ -122,7 +122,7 @@ class StageConfig(Section):
             vain = [name for name in ("model", "vision", "text", "projection_dim", "lora") if data.get(name)]
             problems += [f"a denoise stage has no `{name}`: its sizes are those of `denoise`" for name in vain]
             later = "unet" in _table(data.get("start"))
-            sized = set(_table(data.get("denoise"))) - {"drop_text", "guidance", "level_power"} if later else set()
+            sized = set(_table(data.get("denoise"))) - OF_THE_STAGE if later else set()
             problems += [f"`denoise.{name}` is that of `start.unet`: leave it out" for name in sorted(sized)]
         return problems
 

@@ -5,11 +5,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field
 
 from altclip.train.sections import Above0, Positive, Section, Share
+
+OF_THE_STAGE: Final = frozenset({"drop_text", "guidance", "level_power"})  # all else is the UNet's, once and for all
 
 
 class DenoiseConfig(Section):

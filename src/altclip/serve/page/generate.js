@@ -7,6 +7,13 @@ import { t } from "./words.js";
 let current = null;
 let made = []; // addresses of the pictures shown
 
+// What this server draws at most, and at which sizes.
+export function offer({ number, steps, sizes }) {
+  byId("number").max = number;
+  byId("steps").max = steps;
+  byId("size").append(...sizes.map((size) => new Option(size, size)));
+}
+
 export function startGenerate() {
   byId("wishes").addEventListener("submit", (event) => {
     event.preventDefault();

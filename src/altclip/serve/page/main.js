@@ -5,7 +5,7 @@ import { startBars } from "./bars.js";
 import { addPart, addPicture, drawChips, startChips } from "./chips.js";
 import { byId, debounced, onTyped } from "./dom.js";
 import { drawFilters, setFolders, startFilters } from "./filters.js";
-import { startGenerate } from "./generate.js";
+import { offer, startGenerate } from "./generate.js";
 import { startGrid } from "./grid.js";
 import { startKey } from "./key.js";
 import { showNotice, tell } from "./notices.js";
@@ -159,6 +159,7 @@ async function start() {
     return;
   }
   byId("tabs").hidden = !server.generate;
+  if (server.generate) offer(server.generate);
   await startKey({ needed: server.keys });
   restore();
   if (server.index) json("/index").then(({ folders }) => setFolders(folders)).catch(() => {}); // the search tells why

@@ -22,7 +22,7 @@ from altclip.diffusion.pipelines import index_of
 from altclip.errors import UsageError
 from altclip.silence import silenced
 from altclip.train.config import Recipe, StageConfig
-from altclip.train.config_pictures import DenoiseConfig
+from altclip.train.config_pictures import OF_THE_STAGE, DenoiseConfig
 from altclip.train.saving import whole_folder
 from altclip.train.stages.build import freeze_patterns
 from altclip.train.stages.context import Context
@@ -146,6 +146,9 @@ def save_drawing(
         unet = copy.deepcopy(drawing.unet).to(pick_dtype(dtype, torch.device("cpu"))).cpu()
     unet.register_to_config(_name_or_path=None)  # where it began, on this machine
     parts = {"unet": unet, "vae": drawing.vae, "scheduler": scheduler, **words.parts()}
+    if "unet" in facts["stage"]["start"]:  # its sizes are another's: the parts' own settings tell them
+        asked = {key: value for key, value in facts["stage"]["denoise"].items() if key in OF_THE_STAGE}
+        facts = {**facts, "stage": {**facts["stage"], "denoise": asked}}
     with whole_folder(folder) as fresh:
         for name, part in parts.items():
             part.save_pretrained(fresh / name)
