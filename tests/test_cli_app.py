@@ -162,6 +162,11 @@ def test_a_reader_that_has_seen_enough_is_no_error() -> None:
     assert (process.returncode, err) == (1, b"")
 
 
+def test_a_closed_stdout_is_no_error() -> None:
+    done = subprocess.run(["sh", "-c", f"{sys.executable} -m altclip --version >&-"], capture_output=True, text=True)
+    assert "Traceback" not in done.stderr
+
+
 def test_a_terminal_without_the_letters_gets_codes() -> None:
     code = (
         "import sys, types; from altclip.cli import app\n"

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.multiprocessing.spawn import spawn
 
-from altclip.distributed import barrier, gather_with_grad, is_main, rank, world_size
+from altclip.distributed import barrier, gather_with_grad, rank, world_size
 
 WORLD, BATCH, WIDTH = 2, 8, 5
 Result = dict[str, Any]
@@ -94,7 +94,7 @@ def work(index: int, folder: str) -> None:
     dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=index, world_size=WORLD)
     mine = torch.full((2, 3), float(index))
     result: Result = {
-        "group": (rank(), world_size(), is_main()),
+        "group": (rank(), world_size()),
         "gathered": gather_with_grad(mine),
         "without gradients": gather_with_grad(mine).requires_grad,
         "ids": gather_with_grad(torch.tensor([index, index + 10])),
@@ -117,7 +117,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> list[Result]:
 
 
 def test_each_process_knows_its_place(results: list[Result]) -> None:
-    assert [r["group"] for r in results] == [(0, 2, True), (1, 2, False)]
+    assert [r["group"] for r in results] == [(0, 2), (1, 2)]
 
 
 def test_all_rows_come_in_the_order_of_the_ranks(results: list[Result]) -> None:
@@ -160,6 +160,6 @@ def test_the_barrier_waits_for_all(results: list[Result]) -> None:
 
 def test_one_process_is_a_group_of_one() -> None:
     rows = torch.ones(2, 3, requires_grad=True)
-    assert (rank(), world_size(), is_main()) == (0, 1, True)
+    assert (rank(), world_size()) == (0, 1)
     assert gather_with_grad(rows) is rows
     barrier()

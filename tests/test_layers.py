@@ -24,7 +24,7 @@ ROWS: dict[str, int] = {
         3: "encoder engines hf",
         2: "checkpoints data",
         1: "models processing prompts losses metrics pages",
-        0: "errors mistakes languages device distributed silence",
+        0: "errors mistakes languages device distributed silence whole",
     }.items()
     for name in names.split()
 }

@@ -34,11 +34,6 @@ def rank() -> int:
     return dist.get_rank() if _in_group() else 0
 
 
-def is_main() -> bool:
-    """Whether this is the process that writes files and shows progress."""
-    return rank() == 0
-
-
 def barrier() -> None:
     """Wait until every process of the group is here."""
     if world_size() > 1:

@@ -117,6 +117,19 @@ def test_absent_values_are_those_of_the_released_model(theirs: Theirs, tmp_path:
         assert_close(model.encode_image(pixels), theirs.rest.get_image_features(pixels).pooler_output)
 
 
+def test_the_class_of_the_cards_takes_them_too_and_says_what_it_does_not_save(theirs: Theirs, tmp_path: Path) -> None:
+    vision = {key: value for key, value in VISION.items() if key != "hidden_act"}
+    model = AltCLIPModel.from_pretrained(
+        written(tmp_path / "from", {**SETTINGS, "vision_config": vision}, theirs.tensors)
+    )
+    assert model.config.vision_config.hidden_act == "gelu"
+    _, _, pixels = inputs()
+    with torch.no_grad():
+        assert_close(model.get_image_features(pixels), theirs.rest.get_image_features(pixels).pooler_output)
+    with pytest.warns(UserWarning, match=r"text_model\.transformation_pre\.weight.*not saved"):
+        model.save_pretrained(tmp_path / "to")
+
+
 def test_a_contradiction_names_the_key_and_both_sizes(theirs: Theirs, tmp_path: Path) -> None:
     settings = {**SETTINGS, "text_config": {**TEXT, "project_dim": 16}, "projection_dim": 24}
     with pytest.raises(WeightsError) as raised:

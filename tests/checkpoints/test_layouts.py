@@ -16,6 +16,7 @@ from altclip import AltCLIPModel, AltCLIPTextModel, AltCLIPVisionModel
 from altclip.checkpoints import load_model, load_with_report
 from altclip.checkpoints.layouts import LAYOUTS, Layout, layout_for, layout_of
 from altclip.checkpoints.opening import without_memory
+from altclip.encoder.loading import text_dim
 from altclip.errors import LayoutError
 from altclip.models import PRESETS, DualEncoder, ModelConfig, heads_of, preset
 from tests.models import oracles
@@ -78,8 +79,15 @@ def test_the_text_tower_alone(written: tuple[Any, Path], spelling: Callable[[str
     assert ours.config.vision is None
     with torch.no_grad():
         expected = theirs.text_model(ids_BL)
-        assert torch.allclose(ours.encode_text(ids_BL), expected.pooler_output, atol=1e-5)
+        assert torch.allclose(ours.encode_text(ids_BL, head="tokens")[:, 0], expected.pooler_output, atol=1e-5)
         oracles.assert_equal(AltCLIPTextModel.from_pretrained(alone)(ids_BL), expected)
+
+
+def test_the_text_tower_alone_gives_no_embeddings(written: tuple[Any, Path], tmp_path: Path) -> None:
+    """Without its projection, whatever the width."""
+    AltCLIPTextModel.from_pretrained(written[1]).save_pretrained(tmp_path)
+    with pytest.raises(LayoutError, match=r"without a read-out \(heads: tokens\)"):
+        text_dim(load_model(tmp_path).config)
 
 
 @pytest.mark.parametrize("prefix", ["", "vision_model."], ids=["5", "4"])

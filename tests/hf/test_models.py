@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from pathlib import Path
 from typing import Any
@@ -165,17 +166,67 @@ def test_a_folder_of_transformers_5_is_saved_with_one_format_only(tmp_path: Path
 
 def test_the_towers_are_the_same_weights(model_folder: Path) -> None:
     model = AltCLIPModel.from_pretrained(model_folder).train()
-    assert model.text_model.text is model.dual.text
+    assert model.text_model.text.tower is model.dual.text.tower
+    assert model.text_model is model.text_model
     assert model.vision_model.vision is model.dual.vision
     for parameter in model.text_model.parameters():
         parameter.requires_grad_(False)
     model.text_model.eval()
     model(IDS, torch.randn(3, 3, SIDE, SIDE), return_loss=True).loss.backward()
-    assert all(p.grad is None for p in model.dual.text.parameters())
+    assert {name for name, p in model.dual.text.named_parameters() if p.grad is not None} == {
+        "projections.text_projection.weight"
+    }
     assert model.visual_projection.weight.grad is not None
-    assert not model.dual.text.training  # the call has not undone it
+    assert not model.dual.text.tower.training  # the call has not undone it
     assert not model.text_model.training
     assert model.vision_model.training
+
+
+def test_parts_that_are_replaced_are_used_and_saved(model_folder: Path, tmp_path: Path) -> None:
+    model: Any = AltCLIPModel.from_pretrained(model_folder)
+    names = {name for name, _ in model.named_parameters()}
+    model.text_projection = torch.nn.Linear(16, 16, bias=False)
+    model.visual_projection = torch.nn.Linear(32, 16, bias=False)
+    model.logit_scale = torch.nn.Parameter(torch.tensor(1.5))
+    assert {name for name, _ in model.named_parameters()} == names
+    pixels = torch.randn(3, 3, SIDE, SIDE)
+    expected = model.text_projection(model.text_model(IDS).pooler_output)
+    assert torch.equal(model.get_text_features(IDS), expected)
+    torch.testing.assert_close(
+        model.get_image_features(pixels), model.visual_projection(model.vision_model(pixels).pooler_output)
+    )
+    model.save_pretrained(tmp_path)
+    again = AltCLIPModel.from_pretrained(tmp_path)
+    assert torch.equal(again.get_text_features(IDS), expected)
+    assert again.logit_scale.item() == 1.5
+    with pytest.raises(UsageError, match="cannot be replaced"):
+        model.text_model = model.vision_model
+
+
+def test_hooks_on_the_towers_are_called_and_towers_are_saved(
+    model_folder: Path, inputs: dict[str, Any], tmp_path: Path
+) -> None:
+    model = copy.deepcopy(AltCLIPModel.from_pretrained(model_folder))
+    called: list[str] = []
+    for name in ("text_model", "vision_model"):
+        tower = getattr(model, name)
+        tower.register_forward_hook(lambda *_, name=name: called.append(name))
+        tower.save_pretrained(tmp_path / name)
+        assert all(p is q for p, q in zip(tower.parameters(), getattr(model, name).parameters(), strict=True))
+    model(**inputs)
+    assert called == ["text_model", "vision_model"]
+    text = AltCLIPTextModel.from_pretrained(tmp_path / "text_model")
+    assert torch.equal(text(IDS).pooler_output, model.text_model(IDS).pooler_output)
+    assert {id(p) for p in model.text_model.parameters()} < {id(p) for p in model.dual.text.parameters()}
+
+
+def test_with_the_mixed_precision_of_accelerate(model_folder: Path, inputs: dict[str, Any]) -> None:
+    accelerate = pytest.importorskip("accelerate")
+    model = accelerate.Accelerator(cpu=True, mixed_precision="bf16").prepare(AltCLIPModel.from_pretrained(model_folder))
+    inputs["input_ids"], inputs["attention_mask"] = IDS[:2], inputs["attention_mask"][:2]
+    output = model(**inputs, return_loss=True)
+    assert output.loss is output[0]
+    assert output.text_model_output.pooler_output.dtype == torch.float32
 
 
 def test_gradient_checkpointing_by_transformers_names(model_folder: Path) -> None:

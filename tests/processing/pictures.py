@@ -43,3 +43,19 @@ def png_header(width: int, height: int) -> bytes:
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     body = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0" * 100)) + chunk(b"IEND", b"")
     return b"\x89PNG\r\n\x1a\n" + body
+
+
+def grey_tiff(values: list[int], bits: int, *, white_is_zero: bool = False) -> bytes:
+    """A TIFF of one row of greys, 12 or 16 bits each (TIFF 6.0)."""
+    if bits == 16:
+        row = struct.pack(f"<{len(values)}H", *values)
+    else:
+        packed = "".join(f"{value:0{bits}b}" for value in values)
+        row = int(packed.ljust(-(-len(packed) // 8) * 8, "0"), 2).to_bytes(-(-len(packed) // 8), "big")
+    tags = [
+        (256, len(values)), (257, 1), (258, bits), (259, 1), (262, int(not white_is_zero)), (273, 8), (277, 1),
+        (278, 1), (279, len(row)),
+    ]  # fmt: skip
+    directory = struct.pack("<H", len(tags)) + b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags)
+    start = 8 + len(row) + len(row) % 2
+    return struct.pack("<2sHI", b"II", 42, start) + row.ljust(start - 8, b"\0") + directory + bytes(4)

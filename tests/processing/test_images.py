@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image, ImageOps
+from PIL import Image
 
 from altclip.errors import LayoutError, UsageError
 from altclip.processing import ImageProcessor, images
@@ -83,16 +83,15 @@ def test_a_long_strip_costs_no_gigabytes() -> None:
     np.testing.assert_array_equal(tall.transpose(0, 2, 1), wide)
 
 
-@pytest.mark.parametrize("size", [(40, 400), (400, 40), (61, 401)])
-def test_the_middle_of_a_strip_is_what_the_whole_gives(size: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
-    image = noise(20, 20).resize(
-        size, Image.Resampling.BICUBIC
-    )  # smooth, so that a part of a pixel's shift shows little
-    whole = ImageProcessor(**RAW).preprocess(image)
+@pytest.mark.parametrize("size", [(40, 400), (400, 40), (61, 401), (3, 1001), (1999, 7), (1, 300), (224, 500)])
+@pytest.mark.parametrize("crop", [224, 201])
+def test_the_middle_of_a_strip_is_what_the_whole_gives(
+    size: tuple[int, int], crop: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = {**RAW, "crop_size": {"height": crop, "width": crop}}
     monkeypatch.setattr(images, "_MAX_RESIZED_PIXELS", 1)
-    part = ImageProcessor(**RAW).preprocess(image)
-    assert np.abs(whole - part).mean() < 3
-    assert np.abs(whole - ImageProcessor(**RAW).preprocess(ImageOps.mirror(ImageOps.flip(image)))).mean() > 20
+    part = ImageProcessor.from_dict(settings).preprocess(noise(*size))
+    assert np.abs(part - reference(noise(*size), **settings)).max() <= 1
 
 
 # --- settings --------------------------------------------------------------------------------------------------------
@@ -210,6 +209,12 @@ def test_one_image_or_several(tmp_path: Path) -> None:
     assert batch["pixel_values"].shape == (3, 3, 224, 224)
     assert batch["pixel_values"].dtype == torch.float32
     assert batch.to("meta").pixel_values.is_meta
+    batch = ImageProcessor()(noise(30, 20), return_tensors="pt")
+    assert batch.to(torch.float16).pixel_values.dtype == torch.float16
+    batch["input_ids"] = torch.ones(1, 2, dtype=torch.long)
+    assert batch.to("meta", torch.bfloat16).pixel_values.dtype == torch.bfloat16
+    assert batch.input_ids.dtype == torch.long
+    assert batch.input_ids.is_meta
     batch = processor((source for source in (image, tmp_path / "a.png")), return_tensors="np")
     np.testing.assert_array_equal(batch.pixel_values, np.stack([one, one]))
     listed = processor([image, image])["pixel_values"]

@@ -13,7 +13,7 @@ from PIL import Image, ImageOps
 
 from altclip.errors import ImageError
 from altclip.processing import ImageProcessor, open_image
-from tests.processing.pictures import encoded, noise, pixels_of, reference
+from tests.processing.pictures import encoded, grey_tiff, noise, pixels_of, reference
 
 
 @pytest.mark.parametrize("kind", ["PNG", "TIFF", "WEBP", "JPEG"])
@@ -113,6 +113,23 @@ def test_sixteen_bits_are_scaled_not_clipped(kind: str) -> None:
     image = Image.fromarray(deep)
     source: Any = {"PIL": image, "array": deep}.get(kind) if kind in ("PIL", "array") else encoded(image, kind)
     assert [pixel[0] for pixel in pixels_of(open_image(source))] == [0, 0, 1, 128, 255]
+
+
+@pytest.mark.parametrize(
+    ("bits", "values", "white_is_zero"),
+    [(12, [0, 2048, 4000, 4095], False), (16, [0, 32896, 60000, 65535], False), (16, [0, 32896, 60000, 65535], True)],
+)
+def test_greys_of_a_tiff_have_the_range_that_it_names(bits: int, values: list[int], white_is_zero: bool) -> None:
+    seen = [round(value * 255 / (2**bits - 1)) for value in values]
+    greys = [255 - grey for grey in seen] if white_is_zero else seen
+    assert pixels_of(open_image(grey_tiff(values, bits, white_is_zero=white_is_zero))) == [(g, g, g) for g in greys]
+
+
+@pytest.mark.parametrize("values", [[0, 1, 200, 257], [65535, 0, 32896, 1]])
+def test_a_deep_pgm_has_its_own_range_and_not_that_of_its_values(values: list[int]) -> None:
+    pgm = b"P5 4 1 65535\n" + np.array(values, ">u2").tobytes()
+    expected = [(grey, grey, grey) for grey in (round(value / 257) for value in values)]
+    assert pixels_of(open_image(pgm)) == expected
 
 
 @pytest.mark.parametrize("mode", ["I;16", "I;16B", "I;16L"])

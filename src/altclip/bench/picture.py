@@ -11,7 +11,8 @@ from altclip.bench.measures import Row
 from altclip.bench.price import MEAN, Price
 from altclip.errors import UsageError
 from altclip.pages import drawing
-from altclip.pages.files import check_target, write_whole
+from altclip.pages.files import check_target
+from altclip.whole import write_whole
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

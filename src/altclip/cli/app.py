@@ -118,7 +118,8 @@ def _run() -> int:
                 warnings.showwarning = _show_warning
                 app(prog_name="altclip")
         finally:
-            sys.stdout.flush()  # here, where a broken pipe is still ours to answer
+            if sys.stdout:  # none where it was closed by the shell
+                sys.stdout.flush()  # here, where a broken pipe is still ours to answer
     except SystemExit as leaving:
         return leaving.code if isinstance(leaving.code, int) else int(leaving.code is not None)
     except KeyboardInterrupt:

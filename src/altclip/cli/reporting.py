@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from altclip.cli.output import escape, plain, results
 from altclip.errors import UsageError
-from altclip.pages.files import check_target, write_whole
+from altclip.pages.files import check_target
+from altclip.whole import write_whole
 
 if TYPE_CHECKING:
     from altclip.evaluate import Report, SuiteReport, Table

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from altclip.errors import InputError, MissingExtraError, UsageError
+from altclip.whole import in_place_of
 
 if TYPE_CHECKING:
     from altclip.engines import Features
@@ -46,20 +46,8 @@ def check_target(path: Path) -> None:
 
 def write_table(path: Path, table: Table) -> None:
     """Write the file under another name, and give it its own when it is whole and on the disk."""
-    with _in_place_of(path) as partial:
+    with in_place_of(path) as partial:
         _WRITERS[path.suffix.lower()](partial, table)
-
-
-@contextmanager
-def _in_place_of(path: Path) -> Iterator[Path]:
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        yield partial
-        with partial.open("rb+") as file:
-            os.fsync(file.fileno())
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _write_npz(path: Path, table: Table) -> None:

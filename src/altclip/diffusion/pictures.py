@@ -9,7 +9,6 @@ from __future__ import annotations
 import io
 import json
 import math
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import Any, Final
 from PIL import Image, PngImagePlugin
 
 from altclip.errors import ImageError, UsageError
+from altclip.whole import write_whole
 
 KEY: Final = "altclip"
 _LINE: Final = "parameters"
@@ -51,15 +51,10 @@ class Picture:
 def save_png(image: Image.Image, path: str | Path, info: PngImagePlugin.PngInfo | None = None) -> Path:
     """Write a PNG: whole or not at all. Raises UsageError if it cannot be written."""
     target = Path(path)
-    partial = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
-        partial.write_bytes(_png(image, info))
-        partial.replace(target)
+        write_whole(target, _png(image, info))
     except OSError as error:
         raise UsageError(f"{target} cannot be written ({error.strerror or error}): name another place") from error
-    finally:
-        if partial.parent.is_dir():
-            partial.unlink(missing_ok=True)
     return target
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from pathlib import Path
 from typing import Any, ClassVar, Final, Self
 
@@ -13,7 +14,7 @@ from altclip.checkpoints.card import card_of
 from altclip.checkpoints.layouts import Layout
 from altclip.checkpoints.load import fill
 from altclip.checkpoints.notice import show_duties
-from altclip.checkpoints.opening import without_memory
+from altclip.checkpoints.opening import Checkpoint, without_memory
 from altclip.checkpoints.reading import Reader
 from altclip.checkpoints.save import save_module
 from altclip.device import pick_device, pick_dtype
@@ -31,6 +32,7 @@ class PretrainedModel(nn.Module):
     config_class: ClassVar[type[Config]]
     layout: ClassVar[Layout]  # in which it is saved
     config: Any
+    left_aside: tuple[str, ...] = ()  # tensors of the folder that belong to the model, and to no part of this class
 
     @classmethod
     def from_pretrained(
@@ -59,13 +61,14 @@ class PretrainedModel(nn.Module):
         hub, changes = sort_options(options, {*cls.config_class.defaults, *OUTPUTS})
         checkpoint = open_checkpoint(resolve(path_or_id, **hub))
         try:
-            config = cls.config_class.from_dict(checkpoint.settings, **changes) if config is None else config
+            config = cls.config_class.from_dict(_filled(checkpoint), **changes) if config is None else config
         except LayoutError as error:
             raise LayoutError(f"{checkpoint.folder}: {error}") from error
         with Reader(checkpoint, _format(torch_dtype or dtype), pick_device(device_map)) as reader:
             with without_memory():
                 model = cls(config)
-            fill(model.named(), reader)
+            layout, report = checkpoint.layout, fill(model.named(), reader)
+        model.left_aside = tuple(key for key in report.ignored if not layout.is_ignored(layout.canonical(key)))
         show_duties(str(path_or_id), card_of(str(path_or_id), checkpoint.folder, checkpoint.settings))
         return model.eval()
 
@@ -92,6 +95,18 @@ class PretrainedModel(nn.Module):
     def asked(self, **outputs: bool | None) -> tuple[bool, ...]:
         """What to return: the argument of the call, or where that is None the configuration."""
         return tuple(getattr(self.config, n, OUTPUTS[n]) if v is None else v for n, v in outputs.items())
+
+
+def _filled(checkpoint: Checkpoint) -> dict[str, Any]:
+    """config.json with the values of the family where it leaves them out: AltCLIP-m18's are not AltCLIP's."""
+    settings = deepcopy(dict(checkpoint.settings))
+    for key, value in checkpoint.layout.absent(settings).items():
+        place = settings
+        *path, name = key.split(".")
+        for step in path:
+            place[step] = place = dict(place.get(step) or {})
+        place[name] = value
+    return settings
 
 
 def packed(output: ModelOutput, return_dict: bool) -> ModelOutput | tuple[Any, ...]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
+from pathlib import Path
 from typing import Any
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from altclip.checkpoints.layouts.altclip import ALTCLIP
+from altclip.checkpoints.layouts.altclip import ALTCLIP, TEXT_HEADS
 from altclip.errors import UsageError
 from altclip.hf.base import PretrainedModel, packed
 from altclip.hf.config import AltCLIPConfig
@@ -30,19 +32,49 @@ class AltCLIPModel(PretrainedModel):
         super().__init__()
         self.config = config
         self.dual = initialise(DualEncoder(config.model_config()))
+        # in a tuple, where torch does not find them: their parameters are those of `dual`
+        self._towers = (
+            AltCLIPTextModel(config.text_config, self.dual.text.before_projection(TEXT_HEADS)),
+            AltCLIPVisionModel(config.vision_config, self.dual.vision),
+        )
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Parts that are replaced are those of `dual`. Raises UsageError for a whole tower."""
+        if name in ("text_model", "vision_model"):
+            raise UsageError(f"{name} cannot be replaced: build a model with AltCLIPConfig.from_text_vision_configs")
+        if name == "text_projection":
+            self.dual.text.projections[name] = value
+        elif name in ("visual_projection", "logit_scale"):
+            setattr(self.dual, name, value)
+        else:
+            super().__setattr__(name, value)
 
     def named(self) -> nn.Module:
         return self.dual
 
+    def save_pretrained(self, folder: str | Path, *, max_shard_size: int = 5 * 10**9) -> None:
+        """As for the towers; weights that this class had no place for when it was opened are warned of."""
+        super().save_pretrained(folder, max_shard_size=max_shard_size)
+        if self.left_aside:
+            warnings.warn(
+                f"{', '.join(self.left_aside)}: not saved, for this class has no place for them; open and save the "
+                "model with altclip.Encoder to keep them",
+                stacklevel=2,
+            )
+
     @property
     def text_model(self) -> AltCLIPTextModel:
         """The text tower, sharing its weights with this model."""
-        return AltCLIPTextModel(self.config.text_config, self.dual.text)
+        tower = self._towers[0]
+        tower.training = self.dual.text.tower.training  # torch tells `dual` alone
+        return tower
 
     @property
     def vision_model(self) -> AltCLIPVisionModel:
         """The image tower, sharing its weights with this model."""
-        return AltCLIPVisionModel(self.config.vision_config, self.dual.vision)
+        tower = self._towers[1]
+        tower.training = self.dual.vision.training
+        return tower
 
     @property
     def text_projection(self) -> nn.Module:

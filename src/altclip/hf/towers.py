@@ -29,7 +29,6 @@ class AltCLIPTextModel(PretrainedModel):
         super().__init__()
         self.config = config
         self.text = initialise(DualEncoder(config.model_config())).text if text is None else text
-        self.training = self.text.training  # modules that were there before keep their mode
 
     def forward(
         self,
@@ -51,9 +50,10 @@ class AltCLIPTextModel(PretrainedModel):
             output_attentions=output_attentions, output_hidden_states=output_hidden_states, return_dict=return_dict
         )
         states, attentions = self.text.tower.states(
-            input_ids, attention_mask, types_BL=token_type_ids, positions_BL=position_ids, weights=weights
-        )
-        last_BLD = self.text.read(self.text.head("retrieval").all_tokens(), states, input_ids, attention_mask)
+            input_ids, attention_mask, types_BL=token_type_ids, positions_BL=position_ids, weights=weights,
+            keep=None if hidden else 1,
+        )  # fmt: skip
+        last_BLD = self.text.read(self.text.head("tokens"), states, input_ids, attention_mask)
         output = ModelOutput(
             last_hidden_state=last_BLD,
             pooler_output=last_BLD[:, 0],
@@ -80,7 +80,6 @@ class AltCLIPVisionModel(PretrainedModel):
         super().__init__()
         self.config = config
         self.vision = initialise(DualEncoder(config.model_config())).vision if vision is None else vision
-        self.training = self.vision.training
 
     def forward(
         self,
@@ -99,7 +98,9 @@ class AltCLIPVisionModel(PretrainedModel):
         weights, hidden, as_dict = self.asked(
             output_attentions=output_attentions, output_hidden_states=output_hidden_states, return_dict=return_dict
         )
-        states, attentions = self.vision.states(pixel_values, weights=weights, interpolate=interpolate_pos_encoding)
+        states, attentions = self.vision.states(
+            pixel_values, weights=weights, interpolate=interpolate_pos_encoding, keep=None if hidden else 1
+        )
         output = ModelOutput(
             last_hidden_state=states[-1],
             pooler_output=self.vision.pool(states[-1]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 
@@ -11,9 +12,11 @@ class ModelOutput(dict[str, Any]):
     The access rules are those of transformers' class of this name, so code of the model cards runs unchanged.
     """
 
-    def __init__(self, **results: Any) -> None:
-        super().__init__({name: value for name, value in results.items() if value is not None})
-        self._names = frozenset(results)
+    def __init__(self, results: Mapping[str, Any] | Iterable[tuple[str, Any]] = (), /, **named: Any) -> None:
+        """From pairs too: so accelerate and DataParallel make it anew."""
+        named = {**dict(results), **named}
+        super().__init__({name: value for name, value in named.items() if value is not None})
+        self._names = frozenset(named)
 
     def __getattr__(self, name: str) -> Any:
         if name in self:

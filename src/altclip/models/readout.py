@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -44,6 +45,13 @@ class TextEncoder(nn.Module):
         if only_B is not None and row.hidden == -1:
             return self._mapped(row, states[-1][:, 0])
         return self.read(row, states, ids_BL, mask_BL)
+
+    def before_projection(self, heads: Mapping[str, Head]) -> TextEncoder:
+        """The same modules but the projections, with other heads."""
+        alone = copy.copy(self)
+        alone._modules = {**self._modules, "projections": nn.ModuleDict()}
+        alone.heads = dict(heads)
+        return alone
 
     def head(self, name: str) -> Head:
         if name not in self.heads:

@@ -47,14 +47,14 @@ class VisionTower(nn.Module):
         return self.post_norm(states_BLD[:, 0])  # type: ignore[no-any-return]
 
     def states(
-        self, images_BCSS: Tensor, *, weights: bool = False, interpolate: bool = False
+        self, images_BCSS: Tensor, *, weights: bool = False, interpolate: bool = False, keep: int | None = None
     ) -> tuple[list[Tensor], list[Tensor]]:
-        """Hidden states before each layer and after the last, and attention weights if asked for.
+        """Hidden states before each layer and after the last (or the last `keep`), and attention weights if asked for.
 
         interpolate: allow image sizes other than the configured one, by bicubic resizing of the position embeddings
         (as transformers' `interpolate_pos_encoding`). Raises UsageError for a size that does not fit.
         """
-        return self.layers.run(self._tokens(images_BCSS, interpolate), None, weights)
+        return self.layers.run(self._tokens(images_BCSS, interpolate), None, weights, keep)
 
     def _tokens(self, images_BCSS: Tensor, interpolate: bool) -> Tensor:
         """The class token and the patches with their positions (B, L, D), normalised: what the layers work on."""

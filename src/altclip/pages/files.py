@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from altclip.errors import UsageError
+from altclip.whole import write_whole
 
 
 def check_target(path: Path) -> None:
-    """Raises UsageError if `path` is a folder, or lies in none."""
+    """Raises UsageError if `path` is a folder, or lies in none or in one that may not be written to."""
     if path.is_dir() or not path.absolute().parent.is_dir():
         raise UsageError(f"{path} cannot be written: it is a folder, or the folder it should be in does not exist")
+    if not os.access(path.absolute().parent, os.W_OK):
+        raise UsageError(f"{path} cannot be written: the folder may not be written to")
 
 
 def write(page: str, path: Path) -> None:
     """A text, whole or not at all. What is no valid Unicode is written as codes."""
     write_whole(path, page.encode("utf-8", "backslashreplace"))
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """The whole file or none: written beside, then put in its place."""
-    beside = path.with_name(f".{path.name}.part")
-    try:
-        beside.write_bytes(content)
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)

@@ -27,11 +27,16 @@ class BatchEncoding(dict[str, Any]):
         except KeyError:
             raise AttributeError(f"this batch has no '{name}', only {', '.join(self) or 'nothing'}") from None
 
-    def to(self, device: str | torch.device) -> Self:
-        """Moves every torch tensor to `device` and returns the batch itself; lists and numpy arrays stay."""
+    def to(self, device: str | torch.device | torch.dtype | None = None, dtype: torch.dtype | None = None) -> Self:
+        """Moves every torch tensor and returns the batch itself; lists and numpy arrays stay.
+
+        dtype: for images and other floats, may stand in `device`'s place; token ids keep theirs.
+        """
+        if hasattr(device, "is_floating_point"):  # a dtype; torch need not be imported to ask
+            device, dtype = None, device
         for name, value in self.items():
-            if hasattr(value, "to"):  # numpy arrays and lists have none, so torch need not be imported to ask
-                self[name] = value.to(device)
+            if hasattr(value, "to"):  # numpy arrays and lists have none
+                self[name] = value.to(device=device, dtype=dtype if value.is_floating_point() else None)
         return self
 
 

@@ -31,6 +31,7 @@ CLIP_STD: Final = (0.26862954, 0.26130258, 0.27577711)
 
 # A strip of 1 x 100,000 pixels would be blown up to 224 x 22,400,000. Past this size only the middle is enlarged.
 _MAX_RESIZED_PIXELS: Final = 2**23
+_NEIGHBOURS: Final = 3  # pixels to each side that a filter sees at most: Lanczos
 
 
 @dataclass(frozen=True)
@@ -189,24 +190,31 @@ class ImageProcessor:
             return image
         if "shortest_edge" not in self.size:
             return image.resize((self.size["width"], self.size["height"]), Image.Resampling(self.resample))
-        edge = self.size["shortest_edge"]
-        if self.do_center_crop:
-            image = _middle(image, edge, max(self._crop))
+        edge, wide = self.size["shortest_edge"], image.width > image.height
         short, long = sorted(image.size)
         new_long = int(edge * long / short)
-        new_size = (edge, new_long) if image.width <= image.height else (new_long, edge)
+        crop = self._crop[1 if wide else 0]
+        if self.do_center_crop and crop < new_long and edge * new_long > _MAX_RESIZED_PIXELS:
+            return self._resize_middle(image, edge, new_long, crop)
+        new_size = (new_long, edge) if wide else (edge, new_long)
         return image.resize(new_size, Image.Resampling(self.resample))
 
-
-def _middle(image: Image.Image, edge: int, crop: int) -> Image.Image:
-    """`image` without the far ends of a long strip, which would cost gigabytes to enlarge and then be cropped away."""
-    short, long = sorted(image.size)
-    if edge * edge * long // short <= _MAX_RESIZED_PIXELS:
-        return image
-    kept = math.ceil(short * 2 * max(crop, edge) / edge)  # twice what the crop shows, so that its edges see neighbours
-    start = (long - kept) // 2
-    wide = image.width > image.height
-    return image.crop((start, 0, start + kept, short) if wide else (0, start, short, start + kept))
+    def _resize_middle(self, image: Image.Image, edge: int, new_long: int, crop: int) -> Image.Image:
+        """A long strip without its far ends, which would be gigabytes and then cropped away; the rest is the same."""
+        wide, filter_ = image.width > image.height, Image.Resampling(self.resample)
+        scale = max(image.size) / new_long
+        first = _ROUNDINGS[self.crop_rounding]((new_long - crop) / 2)
+        margin = math.ceil(_NEIGHBOURS * max(scale, 1)) + 1  # of the window's ends, which the filter sees too
+        low, high = math.floor(first * scale) - margin, math.ceil((first + crop) * scale) + margin
+        low, high = max(low, 0), min(high, max(image.size))
+        window = (first * scale - low, (first + crop) * scale - low)
+        image = image.crop((low, 0, high, image.height) if wide else (0, low, image.width, high))
+        # rows before columns, as Pillow does it with the whole
+        width, height = (crop, edge) if wide else (edge, crop)
+        image = image.resize(
+            (width, image.height), filter_, box=(window[0], 0, window[1], image.height) if wide else None
+        )
+        return image.resize((width, height), filter_, box=None if wide else (0, window[0], width, window[1]))
 
 
 def _center_crop(pixels: Array, height: int, width: int, rounded: Callable[[float], int]) -> Array:

@@ -34,6 +34,7 @@ _UPRIGHT: Final = {  # EXIF 2.32, tag Orientation: how the stored rows must be t
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+_TIFF_BITS, _TIFF_PHOTOMETRIC, _WHITE_IS_ZERO = 258, 262, 0  # TIFF 6.0: two tags, and a value of the second
 _HEIF_BRANDS: Final = {b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1"}
 _DEEP_MODES: Final = (
     "I",
@@ -91,7 +92,7 @@ def to_rgb(image: Image.Image) -> Image.Image:
     if image.width < 1 or image.height < 1:
         raise ImageError(f"PIL image of {image.width}x{image.height}", "has no pixels")
     if image.mode in _DEEP_MODES or image.mode.startswith("I;16"):
-        image = Image.fromarray(_to_eight_bits(np.asarray(image), known_16_bit=image.mode.startswith("I;16")))
+        image = Image.fromarray(_deep_grey(image))
     if image.mode in _PREMULTIPLIED:
         image = image.convert(_PREMULTIPLIED[image.mode])
     if "A" in image.getbands() or image.info.get("transparency") is not None:
@@ -232,7 +233,7 @@ def _array_to_bytes(name: str, array: Array) -> Array:
     if array.dtype == np.uint8:
         return np.ascontiguousarray(array)
     if array.dtype == np.uint16:
-        return _to_eight_bits(array, known_16_bit=True)
+        return _to_eight_bits(array, 65535)
     if array.dtype == np.bool_:
         return array.astype(np.uint8) * np.uint8(255)
     if not np.issubdtype(array.dtype, np.floating):
@@ -243,15 +244,26 @@ def _array_to_bytes(name: str, array: Array) -> Array:
     return _round_to_bytes(array * 255.0)
 
 
-def _to_eight_bits(values: Array, *, known_16_bit: bool) -> Array:
-    """Deep greys as a screen shows them.
+def _deep_grey(image: Image.Image) -> Array:
+    """Greys of more than eight bits as a screen shows them, by what the file says of its range where it does."""
+    tags: Any = getattr(image, "tag_v2", {})  # of a TIFF
+    white = None
+    if image.mode.startswith("I;16"):
+        white = 2 ** int(tags.get(_TIFF_BITS, (16,))[0]) - 1
+    elif image.mode == "I" and image.format == "PPM":  # which Pillow has scaled
+        white = 65535
+    grey = _to_eight_bits(np.asarray(image), white)
+    return 255 - grey if white and tags.get(_TIFF_PHOTOMETRIC) == _WHITE_IS_ZERO else grey
 
-    A file says how many bits it has only through Pillow's mode. In the modes I (32-bit) and F (float) the values tell:
-    up to 1 (floats), up to 255 and up to 65535 are the ranges in use; anything else is stretched from its least value
-    to its greatest.
+
+def _to_eight_bits(values: Array, white: int | None) -> Array:
+    """white: the value of white, if it is known.
+
+    Else (32 bits or floats) the values tell: up to 1 (floats), up to 255 and up to 65535 are the ranges in use;
+    anything else is stretched from its least value to its greatest.
     """
-    if known_16_bit:
-        return _round_to_bytes(values / 257.0)
+    if white is not None:
+        return _round_to_bytes(np.minimum(values, white) * (255.0 / white))
     values = np.nan_to_num(values.astype(np.float64), posinf=0.0, neginf=0.0)
     low, high = float(values.min()), float(values.max())
     if low < 0 or high > 65535:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
@@ -15,6 +14,7 @@ from altclip.search.about import About
 from altclip.search.columns import SHOWN
 from altclip.search.store import Store, guarded
 from altclip.search.tuning import vectors_of
+from altclip.whole import in_place_of
 
 
 def export(store: Store, path: Path, about: About) -> int:
@@ -24,14 +24,8 @@ def export(store: Store, path: Path, about: About) -> int:
         raise UsageError(f"{path}: expected a name that ends in {' or '.join(_WRITERS)}")
     if not path.absolute().parent.is_dir():
         raise UsageError(f"{path}: the folder it should be in does not exist; make that first")
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with guarded(store.folder, f"exported to {path}"):
-            rows = write(store, partial, about)
-            partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
-    return rows
+    with guarded(store.folder, f"exported to {path}"), in_place_of(path) as partial:
+        return write(store, partial, about)
 
 
 def _parquet(store: Store, path: Path, about: About) -> int:

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from altclip.errors import MissingExtraError
+from altclip.whole import write_whole
 
 LOG_NAME = "log.jsonl"
 
@@ -88,9 +89,7 @@ def cut(path: Path, step: int) -> None:
     """Take the entries after a step out of a log."""
     if path.is_file():
         kept = [entry for entry in read_log(path) if entry["step"] <= step]
-        partial = path.with_suffix(".part")
-        partial.write_text("".join(json.dumps(entry, ensure_ascii=False) + "\n" for entry in kept), encoding="utf-8")
-        partial.replace(path)
+        write_whole(path, "".join(json.dumps(entry, ensure_ascii=False) + "\n" for entry in kept).encode())
 
 
 def _board(folder: Path, start: int) -> Any:

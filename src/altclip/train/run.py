@@ -38,6 +38,7 @@ from altclip.train.stages.sizes import model_config
 from altclip.train.stages.texts import check_tokenizer
 from altclip.train.state import differences, seed_everything
 from altclip.train.tokenizer import tokenizer_folder
+from altclip.whole import write_whole
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -151,9 +152,7 @@ def report_on(folder: Path, context: Context, facts: dict[str, Any], seconds: fl
         "seconds_of_last_run": round(seconds, 1), "skipped_samples": len(skipped),
         "last": measured[-1] if measured else {},
     }  # fmt: skip
-    partial = folder / f"{REPORT_NAME}.part"
-    partial.write_text(json.dumps({**facts, **run}, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    partial.replace(folder / REPORT_NAME)
+    write_whole(folder / REPORT_NAME, (json.dumps({**facts, **run}, indent=2, ensure_ascii=False) + "\n").encode())
 
 
 def open_context(

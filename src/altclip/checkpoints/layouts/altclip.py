@@ -41,8 +41,8 @@ TEXT: Final = Section(
 )  # fmt: skip
 DUAL: Final[Mapping[str, Any]] = {**DEFAULTS, "projection_dim": 768}
 
-# The text tower without the projection into the shared space.
-TEXT_HEADS: Final = {"retrieval": Head(norm="pre_LN", linear="transformation")}
+# The text tower alone: without the projection its states are no embeddings, whatever their width.
+TEXT_HEADS: Final = {"tokens": Head(norm="pre_LN", linear="transformation", tokens="all")}
 READOUT: Final = (("text.norms.pre_LN", "pre_LN"), ("text.linears.transformation", "transformation"))
 SPELLINGS: Final = (
     (r"^vision_model\.encoder\.layer\.", "vision_model.encoder.layers."),
