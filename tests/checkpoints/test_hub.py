@@ -90,6 +90,11 @@ def test_the_bundled_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert resolve("mini") == tmp_path / "altclip" / "assets" / "mini"
 
 
+def test_the_bundled_model_that_draws_is_none_of_embeddings() -> None:
+    with pytest.raises(CheckpointError, match=r"mini-diffusion is the bundled model that draws: `altclip generate`"):
+        resolve("mini-diffusion")
+
+
 def test_presets_have_repositories(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
 

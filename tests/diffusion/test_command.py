@@ -173,9 +173,10 @@ WRONG = {
     "grid": (["x", "--set", "grid=perhaps"], "expected true or false"),
     "output": (["x", "--output", "file/below"], "--output file/below: cannot be made"),
     "dtype": (["x", "--set", "dtype=int3"], "dtype 'int3'"),
-    "steps twice": (["x", "--set", "steps=5"], "--set steps=5: --steps says it"),
-    "negative twice": (["x", "--set", "negative_prompt=y"], "--negative says it"),
-    "width twice": (["x", "--size", "64x64", "--set", "width=80"], "--set width=80: --size says it"),
+    "steps twice": (["x", "--set", "steps=5"], "--set steps=5: no such setting; --steps says it"),
+    "negative": (["x", "--set", "negative_prompt=y"], "--negative says it"),
+    "prompt": (["x", "--set", "prompt=y"], "expected one of sampler, guidance, strength, eta, batch, dtype, grid"),
+    "width": (["x", "--set", "width=80"], "--set width=80: no such setting; --size says it"),
     "strength": (["x", "--image", "file", "--steps", "1"], "strength 0.8 of 1 step(s) leaves none to draw"),
 }
 

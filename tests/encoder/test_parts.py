@@ -199,6 +199,11 @@ class TestProgress:
         assert "images" in self.run(monkeypatch, True, 0.1)
         assert self.run(monkeypatch, False, 0.4) == ""
 
+    def test_none_where_there_is_no_stderr(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(sys, "stderr", None)
+        with shown("images", 3, "auto") as done:
+            done(3)
+
     def test_it_is_gone_after_an_error(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(sys, "stderr", _Terminal())
         with pytest.raises(KeyError), shown("images", None, True):

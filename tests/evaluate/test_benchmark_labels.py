@@ -141,7 +141,7 @@ FOLDER_FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "no names": (
         no_names,
-        "has names of classes in no language, not in any: expected LOC_synset_mapping.txt",
+        "has no names of classes: expected LOC_synset_mapping.txt",
     ),
     "a JSON list of another set": (
         lambda root: write(root / "cn_classnames.json", '{"flowers": []}'),

@@ -149,7 +149,7 @@ def test_labels_that_are_names(tmp_path: Path) -> None:
 
 def test_names_by_language_from_a_file_beside_it(tmp_path: Path) -> None:
     path = parquet(tmp_path, label=[0, 10, 2])
-    with pytest.raises(DataError, match="has names of classes in no language"):
+    with pytest.raises(DataError, match="has no names of classes"):
         labels(path)
     write(tmp_path / "label.txt", lines("dog", "horse", "cat"))  # 0, 2, 10: numbers in the order of numbers
     write(tmp_path / "label_cn.txt", lines("狗", "马", "猫"))
@@ -170,3 +170,9 @@ def test_a_table_of_classes_keeps_the_names_that_it_has(tmp_path: Path) -> None:
 def test_a_label_without_a_column_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="expected one named label, class, cls, wnid"):
         labels(parquet(tmp_path, en=["a", "b", "c"]))
+
+
+def test_ids_are_no_names(tmp_path: Path) -> None:
+    """Neither numbers nor WordNet's ids say anything to a model."""
+    with pytest.raises(DataError, match="has no names of classes"):
+        labels(parquet(tmp_path, wnid=["n03617480", "n01443537", "n03617480"]))

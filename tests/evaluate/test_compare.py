@@ -186,7 +186,7 @@ def test_files_that_do_not_serve_are_named(tmp_path: Path, spoil: Any, words: st
     [
         ([], "say which with --label, one of x, y"),
         (["x"], "1 labels: give two"),
-        (["x", "z"], "'z' not among its models"),
+        (["x", "z"], "has no model 'z': say which"),
     ],
 )
 def test_a_model_must_be_named_where_there_are_several(tmp_path: Path, labels: list[str], words: str) -> None:

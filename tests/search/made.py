@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import io
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from altclip.search import Index, Part, Query, Row, make_id
 
 DIM = 8
 DIGEST = "d" * 64
-JPEG = b"\xff\xd8\xff\xe0"
+_buffer = io.BytesIO()
+Image.new("RGB", (8, 8), "red").save(_buffer, "JPEG")
+JPEG = _buffer.getvalue()
 
 
 def vectors(number: int, dim: int = DIM, seed: int = 0) -> NDArray[np.float32]:

@@ -66,6 +66,11 @@ def test_times_are_from_the_first_on_and_before_the_second(index: Index) -> None
     assert len(found(index, Where(taken_from=datetime(1900, 1, 1)))) == len(NASTY) - 1  # one has no time
 
 
+def test_a_time_is_a_datetime() -> None:
+    with pytest.raises(UsageError, match=r"'2007-06-16' is no time: expected a datetime"):
+        Where(taken_from="2007-06-16").to_filter()  # type: ignore[arg-type]
+
+
 def test_names_are_found_whatever_case_and_accents(index: Index) -> None:
     assert found(index, Where(name_contains="IT'S")) == {made_id(0)}
     assert made_id(NASTY.index("ñandú")) in found(index, Where(name_contains="NANDU.JPG"))

@@ -19,6 +19,7 @@ from altclip.search import Query, Row, Where, make_id
 from altclip.search.tables import entries, import_ready, is_ready, update_from_table
 from tests.bad import picture
 from tests.search.library import Library
+from tests.search.made import made_index, made_rows
 
 COLOURS = [(200, 10, 10), (10, 200, 10), (10, 10, 200)]
 
@@ -186,6 +187,17 @@ def test_ready_embeddings_of_another_model_are_refused(library: Library, tmp_pat
     dim = library.encoder(library.model).dim
     with pytest.raises(SearchError, match="cannot be compared"):
         import_ready(library.place, ready(tmp_path / "e.parquet", dim, "f" * 64), library.encoder, model=library.model)
+    assert not library.place.exists()  # no empty index of a model that was refused
+
+
+def test_an_export_that_comes_back_knows_its_folders(library: Library, tmp_path: Path) -> None:
+    root = tmp_path / "photographs"
+    rows = made_rows(5, folder=str(root), path=str(root / "a.jpg"))
+    made_index(tmp_path / "index", rows).export(tmp_path / "all.parquet")
+    again = made_index(tmp_path / "again")
+    with again.writing() as writer:
+        writer.import_vectors(tmp_path / "all.parquet")
+    assert again.folders == (str(root),)
 
 
 def test_what_a_file_holds(tmp_path: Path) -> None:

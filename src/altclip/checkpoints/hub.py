@@ -17,6 +17,7 @@ from altclip.errors import CheckpointError, HubError, UsageError
 from altclip.models import PRESETS
 
 BUNDLED: Final = "mini"
+DRAWS: Final = "mini-diffusion"  # bundled too, and no model of embeddings
 # Where the released weights of a preset are to be had.
 REPOSITORIES: Final = {
     "altclip": "BAAI/AltCLIP",
@@ -77,6 +78,11 @@ def resolve(
         return _model_in(folder)
     if name == BUNDLED:
         return bundled_folder(BUNDLED)
+    if name == DRAWS:
+        raise CheckpointError(
+            f"{DRAWS} is the bundled model that draws: `altclip generate` and the server's setting `generate` take it; "
+            f"its words are read by {BUNDLED}"
+        )
     if name in PRESETS and name not in REPOSITORIES:
         raise UsageError(f"preset '{name}' has no released weights: give a folder with trained ones")
     if isinstance(path_or_id, Path) or folder.is_file() or not _is_hub_id(name):

@@ -60,7 +60,9 @@ def _add_folder(found: Found, folder: Path) -> None:
     found.failures += unreadable
     if not files and not unreadable:
         what = f"{others} files, none with the ending of an image" if others else "nothing"
-        found.failures.append(Failure(str(folder), f"{folder}: the folder holds {what}: name the files themselves"))
+        found.failures.append(
+            Failure(str(folder), f"{folder}: the folder holds {what}: expected photographs or other images")
+        )
 
 
 def _walk(folder: Path, unreadable: list[Failure]) -> Iterator[Path]:

@@ -16,6 +16,7 @@ from altclip.cli.finding import read_lines
 from altclip.cli.opening import device_name
 from altclip.cli.output import escape, print_json, progress_console, results, show_note
 from altclip.errors import UsageError
+from altclip.mistakes import nearest
 
 if TYPE_CHECKING:
     from altclip.diffusion import Picture, Progress
@@ -26,7 +27,11 @@ _INTERRUPTED: Final = 130
 _SIZE: Final = re.compile(r"(\d+)(?:\s*[x×*]\s*(\d+))?")
 _NAME: Final = re.compile(r"(\d{5,})\.png")
 # Options that have a name of their own, by the name that `--set` would give them.
-_OWN: Final = {"negative_prompt": "--negative", "number": "--number", "seed": "--seed", "steps": "--steps"}
+_OWN: Final = {
+    "negative_prompt": "--negative", "number": "--number", "seed": "--seed", "steps": "--steps", "width": "--size",
+    "height": "--size",
+}  # fmt: skip
+_SETTABLE: Final = ("sampler", "guidance", "strength", "eta", "batch", "dtype", "grid")
 _YES: Final = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 
@@ -88,7 +93,6 @@ def command(
     given = _settings(settings or [])
     wanted_grid, dtype = _truth(given.pop("grid", "false")), given.pop("dtype", "auto")
     sides = _sides(size)
-    _check_not_twice(given, _OWN | dict.fromkeys(sides, "--size"))
     given |= {"negative_prompt": negative, "number": number, "seed": seed, "steps": steps, **sides}
     options = Options.of(given)
     texts = check_prompts([*(prompts or []), *_lines(prompts_file)])
@@ -175,14 +179,11 @@ def _settings(lines: Sequence[str]) -> dict[str, Any]:
         name, equals, value = line.partition("=")
         if not equals or not name.strip() or not value.strip():
             raise UsageError(f"--set {line}: expected NAME=VALUE, such as guidance=9")
+        if name.strip() not in _SETTABLE:
+            said = f"; {_OWN[name.strip()]} says it" if name.strip() in _OWN else nearest(name.strip(), _SETTABLE)
+            raise UsageError(f"--set {line}: no such setting{said}")
         found[name.strip()] = value.strip()
     return found
-
-
-def _check_not_twice(given: Mapping[str, str], own: Mapping[str, str]) -> None:
-    """Raise UsageError for a setting that an option of its own would overrule."""
-    for name in given.keys() & own.keys():
-        raise UsageError(f"--set {name}={given[name]}: {own[name]} says it; give it there")
 
 
 def _truth(value: str) -> bool:

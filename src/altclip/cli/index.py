@@ -113,7 +113,8 @@ def _indexed_folders(place: Path) -> list[Path]:
 
     folders = [Path(folder) for folder in read_about(place).folders] if exists(place) else []
     if not folders:
-        raise UsageError("nothing has been indexed so far: expected a folder with photographs: altclip index FOLDER")
+        what = f"no folder has been indexed into {place}" if exists(place) else "nothing has been indexed so far"
+        raise UsageError(f"{what}: expected a folder with photographs: altclip index FOLDER")
     return folders
 
 

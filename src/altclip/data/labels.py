@@ -9,6 +9,7 @@ used for training only.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,3 +70,8 @@ def _names(row: Mapping[str, Mapping[str, str | Sequence[str]]], fields: Sequenc
             listed = [value] if isinstance(value, str) else value
             names.setdefault(language, {}).update(dict.fromkeys(name.strip() for name in listed if name.strip()))
     return {language: tuple(listed) for language, listed in names.items()}
+
+
+def says_nothing(key: str) -> bool:
+    """Whether a class's key is a number, or an id such as n01443537, and no name."""
+    return re.fullmatch(r"\w?\d+", key) is not None or not any(character.isalpha() for character in key)

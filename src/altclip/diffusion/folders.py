@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple, Unpack
 
 from altclip.checkpoints import HubOptions, resolve
-from altclip.checkpoints.hub import bundled_folder, fetch_files
+from altclip.checkpoints.hub import DRAWS, bundled_folder, fetch_files
 from altclip.checkpoints.weights import SAFETENSORS, read_json
 from altclip.errors import LayoutError
 
-BUNDLED: Final = "mini-diffusion"
 INDEX: Final = "model_index.json"
 OWN_GUIDANCE: Final = "altclip_guidance"  # a key of the index, and an attribute of the pipeline
 PARTS: Final = {
@@ -90,8 +89,8 @@ def find_pipeline(
         CheckpointError, HubError: see `resolve`.
     """
     place = Path(path_or_id).expanduser()
-    if str(path_or_id) == BUNDLED and not place.is_dir():
-        place = bundled_folder(BUNDLED)
+    if str(path_or_id) == DRAWS and not place.is_dir():
+        place = bundled_folder(DRAWS)
     local = bool(str(path_or_id)) and place.is_dir()
     root = place if local else _above(resolve(path_or_id, weights=False, **hub))
     if not (root / INDEX).is_file():

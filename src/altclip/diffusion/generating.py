@@ -29,7 +29,7 @@ from altclip.diffusion.pictures import Picture
 from altclip.diffusion.tokens import left_out
 from altclip.encoder.memory import is_out_of_memory
 from altclip.errors import AltclipError, UsageError
-from altclip.processing import Tokenizer
+from altclip.processing import ImageSource, Tokenizer, open_image
 
 _SHOWN: Final = 400  # letters of what was left out of a prompt that a warning shows
 
@@ -74,7 +74,7 @@ def generate(
     pipeline: Any,
     prompts: str | Sequence[str],
     *,
-    image: Image.Image | None = None,
+    image: ImageSource | None = None,
     on_step: OnStep | None = None,
     on_cut: OnCut | None = None,
     **options: Any,
@@ -85,14 +85,15 @@ def generate(
         pipeline: of `AltDiffusionPipeline.from_pretrained`, wherever and however it is set up. Neither it nor its
             scheduler is changed.
         prompts: one text or several, in any language of the model.
-        image: begin from this picture instead of from noise alone; it is resized where `height` and `width` are given,
-            else to multiples of 8.
+        image: begin from this picture (whatever `open_image` takes) instead of from noise alone; it is resized where
+            `height` and `width` are given, else to multiples of 8.
         on_step: told after every step; what it raises ends the generation.
         on_cut: told of each prompt that is too long, instead of the warning: its tokens, and what is left out.
         options: see `Options` (seed, steps, sampler, guidance, ...). The n-th picture of every prompt has the seed + n.
 
     Raises:
         UsageError: an option or a prompt is wrong, before anything is drawn.
+        ImageError: the image cannot be read.
         PromptCut (a warning): a prompt is longer than the model reads.
     """
     wanted = Options.of(options)
@@ -103,12 +104,13 @@ def generate(
     wanted.check_seeds(seed)
     if image is not None:
         wanted.check_strength()
-    width, height = _size(pipeline, wanted, image)
+    start = None if image is None else open_image(image)
+    width, height = _size(pipeline, wanted, start)
     for text in dict.fromkeys([*texts, wanted.negative_prompt]):
         count, rest = left_out(pipeline.tokenizer, text)
         if rest:
             (on_cut or partial(_warn_cut, pipeline.tokenizer.model_max_length))(count, rest)
-    drawn = None if image is None else _fitted(image, (width, height))
+    drawn = None if start is None else _fitted(start, (width, height))
     guidance = own_guidance(pipeline) if wanted.guidance is None else wanted.guidance
     scheduler = _scheduler(pipeline, wanted.sampler)
     _check_steps(scheduler, wanted.steps)

@@ -15,11 +15,12 @@ import torch
 
 from altclip.checkpoints import HubOptions
 from altclip.checkpoints.card import card_of
+from altclip.checkpoints.hub import DRAWS
 from altclip.checkpoints.notice import say_once, show_duties
 from altclip.device import pick_device, pick_dtype
 from altclip.diffusion import library, patches
 from altclip.diffusion.conditioning import AltDiffusionTextEncoder
-from altclip.diffusion.folders import BUNDLED, INDEX, OPTIONAL, OWN_GUIDANCE, PARTS, PipelineFolder, find_pipeline
+from altclip.diffusion.folders import INDEX, OPTIONAL, OWN_GUIDANCE, PARTS, PipelineFolder, find_pipeline
 from altclip.diffusion.patches import PatchAutoencoder
 from altclip.diffusion.tokens import LENGTH, PromptTokenizer
 from altclip.errors import AltclipError, CheckpointError, LayoutError, UsageError
@@ -86,7 +87,7 @@ class _Opener:
         encoder.to(pipeline.unet.device)  # where `device_map` put the others
         pipeline.register_modules(text_encoder=encoder, tokenizer=tokenizer)
         show_duties(str(path_or_id), card_of(str(path_or_id), folder.root, folder.index))
-        if pipeline.safety_checker is None and asked and str(path_or_id) != BUNDLED:
+        if pipeline.safety_checker is None and asked and str(path_or_id) != DRAWS:
             _say_unchecked(str(path_or_id))
         return pipeline
 

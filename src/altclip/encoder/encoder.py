@@ -110,7 +110,11 @@ class Encoder(Embedder):
         check_calibration(calibration, precision)
         dual = getattr(model, "dual", model)
         if not isinstance(dual, DualEncoder):
-            raise UsageError(f"from_model takes a DualEncoder or an AltCLIPModel, not a {type(model).__name__}")
+            kind = f"{type(model).__module__}.{type(model).__qualname__}"
+            raise UsageError(
+                f"from_model takes a DualEncoder or an AltCLIPModel of altclip, not a {kind}: save it, and open the "
+                "folder with Encoder(folder)"
+            )
         encoder = cls.__new__(cls)
         encoder._start(
             f"a {type(model).__name__} in memory", parts_of(dual, processor, head), engine, precision,

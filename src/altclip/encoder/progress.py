@@ -22,7 +22,7 @@ def shown(what: str, total: int | None, progress: ShowProgress) -> Iterator[Call
     """
     if progress not in (True, False, "auto"):
         raise UsageError(f"progress={progress!r} is not understood: expected True, False or 'auto'")
-    if progress is False or (progress == "auto" and not sys.stderr.isatty()):
+    if progress is False or (progress == "auto" and not (sys.stderr and sys.stderr.isatty())):
         yield _nothing
         return
     with _bar(what, total, 0.0 if progress is True else _PATIENCE) as advance:

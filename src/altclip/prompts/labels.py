@@ -37,9 +37,13 @@ def check_labels(labels: Sequence[str]) -> None:
 def check_texts(labels: Sequence[str]) -> None:
     """Refuse labels that are no list of texts, no labels at all, and labels without a visible character."""
     if isinstance(labels, str):
-        raise UsageError(f"labels are one text, {reprlib.repr(labels)}: expected a list; split_labels() makes one")
+        raise UsageError(
+            f"labels are one text, {reprlib.repr(labels)}: expected a list; altclip.prompts.split_labels() makes one"
+        )
     if len(labels) == 0:
-        raise UsageError("no labels: expected at least one; give labels of your own, or take a label_set()")
+        raise UsageError(
+            "no labels: expected at least one; give labels of your own, or take altclip.prompts.label_set()"
+        )
     for place, label in enumerate(labels):
         if not isinstance(label, str):
             raise UsageError(f"label {place} is {reprlib.repr(label)}: expected a text; convert it with str()")

@@ -76,4 +76,7 @@ def facts(extra: Mapping[str, Any]) -> list[str]:
 
 
 def _moment(moment: datetime) -> str:
+    """A time of the filter language. Raises UsageError for anything but a datetime."""
+    if not isinstance(moment, datetime):
+        raise UsageError(f"{moment!r} is no time: expected a datetime.datetime")
     return f"timestamp '{moment.replace(tzinfo=None).isoformat(sep=' ', timespec='microseconds')}'"

@@ -20,6 +20,7 @@ from altclip.search.rows import Vector
 # every query. At its own 6 and 1 GiB a long import seems to leak.
 _INDEX_CACHE: Final = 256 * 2**20
 _METADATA_CACHE: Final = 64 * 2**20
+VERIFY_HINT: Final = "`altclip index verify` tells what is damaged; if it is, "
 _LOG: Final = "LANCEDB_LOG"
 _TABLE: Final = "rows"
 _VECTORS: Final = "vector_idx"
@@ -220,7 +221,7 @@ def _reason(error: Exception, folder: Path, doing: str) -> str:
         return "the folder may not be written to. Nothing was changed: check its rights"
     line = told.strip().splitlines()[0] if told.strip() else type(error).__name__
     if "not found" in told.lower() or "lance error" in told.lower() or isinstance(error, OSError):
-        return f"{line[:300]}. `altclip index verify` tells what is damaged; if it is, delete {folder} and index again"
+        return f"{line[:300]}. {VERIFY_HINT}delete {folder} and index again"
     return line[:300]
 
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 from PIL import Image
 
 from altclip.data.pairs import image_bytes
-from altclip.errors import DataError, ImageError, InputError, UsageError
+from altclip.errors import DataError, ImageError, InputError, SearchError, UsageError
 from altclip.processing import open_image
 from altclip.search.index import Index
 from altclip.search.indexing import OpenEncoder, Outcome, Settings, Tell, exists
@@ -203,9 +203,7 @@ def import_ready(
     """
     if not Path(table).is_file():  # else an index would be made for nothing
         raise UsageError(f"{table}: there is no such file")
-    opened = _opened(Path(index).absolute(), open_encoder, model)[0]
-    if made_by := _digest_in(Path(table)):
-        opened.check_model(made_by)
+    opened = _opened(Path(index).absolute(), open_encoder, model, _digest_in(Path(table)))[0]
     with opened.writing() as writer:
         before = opened.status().rows
         put = writer.import_vectors(table, tell=lambda done: tell(done, 0))
@@ -242,11 +240,18 @@ def _schema(table: str | Path) -> tuple[set[str], Mapping[bytes, bytes]]:
     return set(schema.names), schema.metadata or {}
 
 
-def _opened(place: Path, open_encoder: OpenEncoder, model: str | None) -> tuple[Index, Encoder]:
-    """The index, made if it is not there, and its model."""
+def _opened(
+    place: Path, open_encoder: OpenEncoder, model: str | None, made_by: str | None = None
+) -> tuple[Index, Encoder]:
+    """The index, made if it is not there, and its model. made_by: the digest of the model of ready embeddings."""
     index = Index.open(place) if exists(place) else None
     name = model or (index.about.model if index else "mini")
     encoder = open_encoder(name)
+    if made_by and made_by != encoder.digest:
+        raise SearchError(
+            f"the embeddings were made by another model ({made_by[:12]}) than {name} ({encoder.digest[:12]}), and "
+            "cannot be compared with its: name with --model the one that made them, or make another index"
+        )
     index = index or Index.create(place, model=name, digest=encoder.digest, dim=encoder.dim)
     index.check_model(encoder.digest)
     return index, encoder

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+import io
 from collections import Counter
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+from PIL import Image
 
 from altclip.errors import SearchError
 from altclip.search.about import read_about
 from altclip.search.columns import schema
 from altclip.search.rows import ID_LENGTH
-from altclip.search.store import Store
+from altclip.search.store import VERIFY_HINT, Store
 from altclip.search.tuning import vectors_of
 
 _LENGTH_OFF: Final = 1e-3
-_PICTURES: Final = (b"\xff\xd8\xff", b"RIFF")
 
 
 def problems(folder: Path, store: Store) -> list[str]:
@@ -34,7 +35,7 @@ def problems(folder: Path, store: Store) -> list[str]:
             told.append(f"{store.count()} rows are counted, {ids.total()} can be read")
         return told
     except SearchError as error:
-        return [str(error)]
+        return [str(error).replace(VERIFY_HINT, "")]  # this is what tells it
 
 
 def _faults(batch: Any, dim: int) -> dict[str, int]:
@@ -48,5 +49,14 @@ def _faults(batch: Any, dim: int) -> dict[str, int]:
         "have a vector that is not finite": int((~np.isfinite(lengths)).sum()),
         "have a vector that is not of length 1": int((np.abs(lengths - 1) > _LENGTH_OFF).sum()),
         "have an id that altclip did not make": sum(len(i) != ID_LENGTH for i in batch.column("id").to_pylist()),
-        "have a thumbnail that is no picture": sum(not picture.startswith(_PICTURES) for picture in thumbnails),
+        "have a thumbnail that is no picture": sum(not _is_picture(picture) for picture in thumbnails),
     }
+
+
+def _is_picture(data: bytes) -> bool:
+    try:
+        with Image.open(io.BytesIO(data)) as picture:
+            picture.load()
+    except Exception:  # noqa: BLE001 - Pillow raises any of a dozen types on damaged files
+        return False
+    return picture.format in ("JPEG", "WEBP")

@@ -99,11 +99,14 @@ class Writer:
         Raises:
             UsageError: the file cannot be read, ids or metadata are of another number, or vectors cannot be used.
         """
-        total = 0
+        total, folders = 0, set[str]()
         for rows in ready_rows(source, ids, metadata, self.about.dim, _BATCH):
             self.put(rows)
+            folders.update(row.folder for row in rows if row.folder)  # of what an index has exported
             total += len(rows)
             tell(total)
+        for folder in sorted(folders):
+            self.add_folder(folder)
         return total
 
     def settle(self, *, force: bool = False) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from altclip.data.labels import Labels, read_labels
+from altclip.data.labels import Labels, read_labels, says_nothing
 from altclip.data.reading import class_names
 from altclip.errors import DataError, UsageError
 from altclip.languages import LANGUAGES
@@ -47,7 +47,7 @@ def class_keys(data: PairData, rows: Any) -> Sequence[str]:
 def _spoken(key: str, data: PairData) -> str:
     """A folder's name as a caption; a number, or an id such as n01443537, says nothing to a model."""
     name = re.sub(r"[_\s]+", " ", key).strip()
-    if re.fullmatch(r"\w?\d+", name) or not any(character.isalpha() for character in name):
+    if says_nothing(name):
         raise DataError(
             f"class {key!r} of {data.path or data.hub} is a number, which says nothing to a model: name the classes in "
             "a labels file (labels.path and labels.key), or by a label set (labels.own)"

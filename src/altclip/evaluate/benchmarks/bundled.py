@@ -7,11 +7,12 @@ from typing import Final
 
 from altclip.evaluate.benchmarks.catalogue import Benchmark, Form, Wanted
 from altclip.evaluate.benchmarks.formats import mini
-from altclip.evaluate.mini.data import CLASSES, CONCEPTS, DRAWINGS, PHOTOS, WHERE
+from altclip.evaluate.mini.data import CLASSES, CONCEPTS, DRAWINGS, PHOTOS
 from altclip.languages import LANGUAGES
 
-_PHOTOS: Final = (Wanted("images", (PHOTOS,), WHERE), Wanted("names", (CLASSES,), WHERE))
-_DRAWINGS: Final = (Wanted("images", (DRAWINGS,), WHERE), Wanted("names", (CONCEPTS,), WHERE))
+_WHERE: Final = "where docs/mini-data.md tells"
+_PHOTOS: Final = (Wanted("images", (PHOTOS,), _WHERE), Wanted("names", (CLASSES,), _WHERE))
+_DRAWINGS: Final = (Wanted("images", (DRAWINGS,), _WHERE), Wanted("names", (CONCEPTS,), _WHERE))
 
 
 def _drawings(style: str) -> Benchmark:

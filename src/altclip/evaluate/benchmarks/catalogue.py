@@ -64,7 +64,7 @@ class Benchmark:
     split: str = "test"
 
 
-def open_benchmark(row: Benchmark, root: Path, languages: Sequence[str] = (), partial: bool = False) -> Content:
+def open_benchmark(row: Benchmark, root: str | Path, languages: Sequence[str] = (), partial: bool = False) -> Content:
     """Read the set in the folder `root`, in these languages or all that it has.
 
     partial: images without a caption in one of them stand for choice, and images of classes without a name in one of
@@ -74,7 +74,7 @@ def open_benchmark(row: Benchmark, root: Path, languages: Sequence[str] = (), pa
     """
     if unknown := [language for language in languages if row.languages and language not in row.languages]:
         raise UsageError(f"{row.name} has no {', '.join(unknown)}: it has {', '.join(row.languages)}")
-    asked = tuple(languages) or row.languages
+    asked, root = tuple(languages) or row.languages, Path(root)
     form = _form(row, root, asked)
     found = {wanted.key: path for wanted in form.for_languages(asked) if (path := wanted.found(root))}
     content = form.read(Request(row.name, root, found, asked, partial))

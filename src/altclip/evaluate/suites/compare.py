@@ -113,7 +113,7 @@ class _Written:
         }
 
 
-def compare(first: Path, second: Path, labels: Sequence[str] = ()) -> Comparison:
+def compare(first: str | Path, second: str | Path, labels: Sequence[str] = ()) -> Comparison:
     """Compare a model of one report with a model of another, or of the same one, on every set that both measured.
 
     Args:
@@ -127,7 +127,8 @@ def compare(first: Path, second: Path, labels: Sequence[str] = ()) -> Comparison
     """
     if labels and len(labels) != 2:
         raise UsageError(f"{len(labels)} labels: give two, of the model in the first report and in the second, or none")
-    one, other = (_open(path, label) for path, label in zip((first, second), labels or ("", ""), strict=True))
+    paths = (Path(first), Path(second))
+    one, other = (_open(path, label) for path, label in zip(paths, labels or ("", ""), strict=True))
     notes = list(_context(one, other))
     changes: list[Change] = []
     sets = {of["title"]: of for of in other.content["sets"]}
@@ -166,9 +167,8 @@ def _open(path: Path, label: str) -> _Written:
         raise DataError(f"{path} is of format {content['format']}, expected {FORMAT}: evaluate anew")
     chosen = label or (labels[0] if len(labels) == 1 else "")
     if chosen not in labels:
-        raise UsageError(
-            f"{path} has {label!r} not among its models: say which with --label, one of {', '.join(labels)}"
-        )
+        wrong = f"no model {label!r}" if label else f"{len(labels)} models"
+        raise UsageError(f"{path} has {wrong}: say which with --label, one of {', '.join(labels)}")
     keys = [entry["key"] for entry in outcomes["entries"]]
     ranks = unpack(path.with_name(outcomes["file"]), keys, outcomes["sha256"])
     return _Written(content, content["models"][labels.index(chosen)], ranks)

@@ -64,10 +64,8 @@ def class_names(folder: Path, order: Sequence[str], languages: Sequence[str] = (
             found.setdefault(language, {}).update(names)
     lost = [language for language in languages if language not in found]
     if lost or not found:
-        raise DataError(
-            f"{folder} has names of classes in {', '.join(found) or 'no language'}, not in "
-            f"{', '.join(lost) or 'any'}: expected {KNOWN}"
-        )
+        had = f"names of classes in {', '.join(found)}, not in {', '.join(lost)}" if found else "no names of classes"
+        raise DataError(f"{folder} has {had}: expected {KNOWN}")
     return {language: found[language] for language in languages or found}
 
 

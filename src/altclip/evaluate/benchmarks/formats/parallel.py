@@ -28,10 +28,8 @@ def read(request: Request) -> ParallelSet:
             by_language.setdefault(found["language"], []).append(path)
     lost = [language for language in request.languages if language not in by_language]
     if lost or not by_language:
-        raise DataError(
-            f"{root} has parallel text in {', '.join(by_language) or 'no language'}, not in "
-            f"{', '.join(lost) or 'any'}: expected files named like en-zh.tsv or tatoeba.en-zh.tsv"
-        )
+        had = f"parallel text in {', '.join(by_language)}, not in {', '.join(lost)}" if by_language else "no such files"
+        raise DataError(f"{root} has {had}: expected files named like en-zh.tsv or tatoeba.en-zh.tsv")
     wanted = {language: by_language[language] for language in request.languages or by_language}
     texts = {language: _translations(language, files) for language, files in wanted.items()}
     notes = tuple(

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from altclip.data.labels import says_nothing
 from altclip.data.pairs import image_bytes
 from altclip.data.reading import class_names as class_names_of
 from altclip.data.reading import open_rows
@@ -53,7 +54,7 @@ def read_labels(request: Request) -> LabelledSet:
     keys = [names[value] if names and isinstance(value, int) else str(value) for value in rows[column]]
     images = ImageSet(request.name, _image_of(path, rows), tuple(keys), _digest(path))
     folder = path if path.is_dir() else path.parent
-    if name_files(folder) or len(request.languages) > 1 or any(key.isdecimal() for key in keys):
+    if name_files(folder) or len(request.languages) > 1 or any(map(says_nothing, set(keys))):
         found = class_names(folder, names or sorted(set(keys), key=_by_number), request.languages)
     else:
         found = {(request.languages or ("en",))[0]: {key: key for key in dict.fromkeys(keys)}}
