@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from altclip import AltCLIPTextModel
 from altclip.checkpoints import load_model
 from altclip.diffusion import AltDiffusionTextEncoder
 from altclip.diffusion.tokens import PromptTokenizer, left_out
@@ -93,6 +94,10 @@ def test_an_altclip_conditions_as_flagai_reads_it(tmp_path: Path) -> None:
     ours.save_pretrained(tmp_path / "encoder")
     again = AltDiffusionTextEncoder.from_pretrained(tmp_path / "encoder")
     assert torch.equal(states(again, ids, mask), states(ours, ids, mask))
+    AltCLIPTextModel.from_pretrained(tmp_path).save_pretrained(tmp_path / "tower")  # its text tower alone, too
+    assert torch.equal(
+        states(AltDiffusionTextEncoder.from_pretrained(tmp_path / "tower"), ids, mask), states(ours, ids, mask)
+    )
 
 
 def test_another_model_is_refused(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from altclip.checkpoints import save_model
 from altclip.encoder import Encoder
 from altclip.engines import TorchEngine, choose, dtype_for
 from altclip.errors import AltclipError, CheckpointError, HubError, LayoutError, UsageError
-from altclip.models import DualEncoder, Head
+from altclip.models import DualEncoder, Head, heads_of
 from altclip.processing import Processor
 from tests.bad import BAD_MODELS
 from tests.tiny import DIM, tiny_config, tiny_model, tiny_model_folder, tiny_processor
@@ -231,9 +231,8 @@ class TestDigest:
 class TestImageWeights:
     @pytest.fixture
     def text_only(self, tmp_path: Path) -> Path:
-        """The text encoder of AltCLIP without the projection, as after stage 1."""
-        heads = {"retrieval": Head(norm="pre_LN", linear="transformation")}
-        model = tiny_model(3, replace(tiny_config(), vision=None, heads=heads))
+        """A text encoder whose states are embeddings, as M-CLIP's are."""
+        model = tiny_model(3, replace(tiny_config(), vision=None, heads=heads_of("m-clip")))
         save_model(model, tmp_path / "text")
         tiny_processor().tokenizer.save(tmp_path / "text")
         return tmp_path / "text"

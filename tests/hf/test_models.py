@@ -220,13 +220,15 @@ def test_hooks_on_the_towers_are_called_and_towers_are_saved(
     assert {id(p) for p in model.text_model.parameters()} < {id(p) for p in model.dual.text.parameters()}
 
 
-def test_with_the_mixed_precision_of_accelerate(model_folder: Path, inputs: dict[str, Any]) -> None:
-    accelerate = pytest.importorskip("accelerate")
-    model = accelerate.Accelerator(cpu=True, mixed_precision="bf16").prepare(AltCLIPModel.from_pretrained(model_folder))
-    inputs["input_ids"], inputs["attention_mask"] = IDS[:2], inputs["attention_mask"][:2]
-    output = model(**inputs, return_loss=True)
-    assert output.loss is output[0]
-    assert output.text_model_output.pooler_output.dtype == torch.float32
+def test_outputs_are_made_anew_by_accelerate_and_by_data_parallel(model: AltCLIPModel, inputs: dict[str, Any]) -> None:
+    """As the one does for mixed precision, and the other when it gathers."""
+    operations = pytest.importorskip("accelerate.utils.operations")
+    half = copy.deepcopy(model).bfloat16()
+    whole = operations.convert_to_fp32(half(**{**inputs, "pixel_values": inputs["pixel_values"].bfloat16()}))
+    assert whole.logits_per_image is whole[0]
+    assert whole.text_model_output.pooler_output.dtype == torch.float32
+    pairs = type(whole)((name, whole[name]) for name in whole)
+    assert list(pairs) == list(whole)
 
 
 def test_gradient_checkpointing_by_transformers_names(model_folder: Path) -> None:

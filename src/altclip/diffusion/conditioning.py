@@ -133,8 +133,8 @@ def _heads(config: ModelConfig) -> dict[str, Head]:
     """The read-outs of an AltDiffusion with this text tower. Raises LayoutError where it conditions none."""
     if HEAD in config.heads:
         return dict(config.heads) if config.vision is None else heads_of("altdiffusion-m18")
-    retrieval = config.heads.get("retrieval")
-    if retrieval is not None and (retrieval.norm, retrieval.linear) == ("pre_LN", "transformation"):
+    own = config.heads.get("retrieval") or config.heads.get("tokens")
+    if own is not None and (own.norm, own.linear) == ("pre_LN", "transformation"):
         return heads_of("altdiffusion")
     kind = "no text encoder" if config.text is None else f"{config.text.architecture}, heads {', '.join(config.heads)}"
     raise LayoutError(
