@@ -73,6 +73,7 @@ def test_its_index_tells_what_made_it() -> None:
     index = json.loads((FOLDER / "model_index.json").read_text(encoding="utf-8"))
     assert index["altclip_training"]["recipe"] == "mini-diffusion"
     assert index["text_encoder"] == ["altclip", "mini"]
+    assert "widths" not in index["altclip_training"]["stage"]["denoise"]  # the UNet's own settings tell its sizes
 
 
 @pytest.mark.parametrize("language", ["en", "ar", "ja", pytest.param("zh", marks=pytest.mark.slow)])

@@ -311,6 +311,7 @@ def test_the_result_draws(drawn: Path, tmp_path: Path) -> None:
     index = json.loads((folder / "model_index.json").read_text())
     assert index["vae"] == ["altclip", "PatchAutoencoder"]
     assert index["altclip_training"]["recipe"] == "draws"
+    assert set(index["altclip_training"]["stage"]["denoise"]) == {"drop_text", "guidance", "level_power"}
     made_of = pipeline(folder)
     first, second = generate(made_of, ["red", "红色"], seed=3, steps=3)
     assert first.parameters["guidance"] == 2.5
