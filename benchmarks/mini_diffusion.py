@@ -3,6 +3,7 @@
     python benchmarks/mini_diffusion.py --data DIR
     python benchmarks/mini_diffusion.py --data DIR --model mini-diffusion=mini-diffusion --model "from scratch=FOLDER"
     python benchmarks/mini_diffusion.py --data DIR --sheet docs/images/mini-diffusion.jpg --steps 60
+    python benchmarks/mini_diffusion.py --data DIR --sheet docs/images/mini-diffusion-36.jpg --steps 60 --every 40
 
 Found: mini's image tower reads a picture that was drawn from a concept's name, and all concepts are ranked by the
 cosine of their names in the same language; R@k is the share of pictures whose concept is among the first k (with a
@@ -86,6 +87,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--guidance", type=float, help="else the model's own")
     parser.add_argument("--languages", type=lambda text: text.split(","), default=list(LANGUAGES))
     parser.add_argument("--sheet", type=Path, help="only draw this sheet: a row a concept, a column a language")
+    parser.add_argument("--every", type=int, metavar="N", help="on the sheet: every N-th concept, the first 36 of them")
     parser.add_argument("--no-write", action="store_true")
     return parser.parse_args()
 
@@ -200,7 +202,10 @@ def rows_of(data: Path) -> Iterator[dict[str, Any]]:
 
 
 def contact_sheet(pipeline: Any, names: Labels, options: argparse.Namespace) -> Image.Image:
-    """Rows of SHEET, columns of LANGUAGES, all from one seed."""
+    """Rows of SHEET, columns of LANGUAGES, all from one seed; or every n-th concept in English, each from its own."""
+    if options.every:
+        chosen = sorted(names.names)[:: options.every][:36]
+        return grid(drawn(pipeline, [names.names[key]["en"][0] for key in chosen], range(36), options), columns=12)
     keys = {texts["en"][0]: key for key, texts in names.names.items()}
     shown = [keys[name] for name in SHEET if name in keys]
     prompts = [names.names[key][language][0] for key in shown for language in LANGUAGES]
@@ -210,7 +215,7 @@ def contact_sheet(pipeline: Any, names: Labels, options: argparse.Namespace) -> 
 def table(result: dict[str, Any]) -> str:
     settings = result["settings"]
     models = [name for name in result if name not in ("settings", "real", "real_diversity", "circumstances")]
-    head = ["", *LANGUAGES, "pictures of a language"]
+    head = ["", *LANGUAGES, "mean", "pictures of a language"]
     rows = [row_of(f"{name}, drawn", result[name]["found"]) for name in models]
     rows += [row_of(f"real: {style}", of) for style, of in result["real"].items()]
     lines = ["| " + " | ".join(row) + " |" for row in (head, ["---"] * len(head), *rows)]
@@ -227,7 +232,9 @@ def table(result: dict[str, Any]) -> str:
 
 
 def row_of(name: str, found: dict[str, dict[str, Any]]) -> list[str]:
-    return [name, *(percent(found.get(code)) for code in LANGUAGES), str(next(iter(found.values()))["pictures"])]
+    rows = list(found.values())
+    mean = f"{100 * sum(row['R@10'] for row in rows) / len(rows):.1f}"
+    return [name, *(percent(found.get(code)) for code in LANGUAGES), mean, str(rows[0]["pictures"])]
 
 
 def percent(row: dict[str, Any] | None) -> str:

@@ -86,7 +86,8 @@ def test_it_draws_what_was_asked_for(language: str, pipeline: Any) -> None:
     assert (scores.argmax(1) == np.arange(len(names))).mean() >= 0.75
 
 
-def test_by_the_command_without_naming_a_model(run: Run) -> None:
+def test_by_the_command_without_naming_a_model(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
     code, _, err = run("generate", "manzana roja", "--seed", 3, "--steps", 4)
     assert (code, err.strip()) == (0, "")  # where the bar was
     picture = Path("generated/00001.png")

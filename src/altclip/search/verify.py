@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import io
 from collections import Counter
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-from PIL import Image
 
-from altclip.errors import SearchError
+from altclip.errors import ImageError, SearchError
+from altclip.processing import open_image
 from altclip.search.about import read_about
 from altclip.search.columns import schema
 from altclip.search.rows import ID_LENGTH
@@ -55,8 +54,7 @@ def _faults(batch: Any, dim: int) -> dict[str, int]:
 
 def _is_picture(data: bytes) -> bool:
     try:
-        with Image.open(io.BytesIO(data)) as picture:
-            picture.load()
-    except Exception:  # noqa: BLE001 - Pillow raises any of a dozen types on damaged files
+        open_image(data)
+    except ImageError:
         return False
-    return picture.format in ("JPEG", "WEBP")
+    return True
